@@ -1,0 +1,22 @@
+"""Align astronomical exposures to each other and to a reference catalog."""
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import Any
+
+__version__ = version("tweakreg")
+
+__all__ = ["ModelLibrary", "TweakRegStep", "__version__"]
+
+_LAZY = {"TweakRegStep": "tweakreg.step", "ModelLibrary": "tweakreg.observatory.library"}
+
+
+def __getattr__(name: str) -> Any:
+    # stpipe and the datamodels take a second to import: only who asks for them pays.
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

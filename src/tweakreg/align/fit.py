@@ -1,0 +1,179 @@
+"""Weighted linear fits between matched stars, with clipping that converges."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tweakreg.errors import SingularFitError
+from tweakreg.plane import Floats
+from tweakreg.types import Affine, Fit
+
+#: Smallest number of stars that determines each geometry.
+MIN_STARS = {"shift": 1, "rshift": 2, "rscale": 2, "general": 3}
+
+#: A fit with matrix needs stars that spread: short ÷ long extent for 'general', extent ÷ distance for the others.
+MIN_SPREAD = 1e-3
+
+
+def fit_affine(image: Floats, reference: Floats, weight: Floats | None, geometry: str) -> Affine:
+    """Least-squares transformation from image to reference positions.
+
+    Parameters
+    ----------
+    image, reference : (K, 2) float arrays
+        Matched positions, arcsec.
+    weight : (K,) float array or None
+        Relative weights; stars of weight 0 do not count.
+    geometry : str
+        'shift'; 'rshift' adds a rotation, 'rscale' also one scale, 'general' all of the matrix.
+
+    Returns
+    -------
+    Affine
+        ``reference = matrix @ image + shift``.
+
+    Raises
+    ------
+    SingularFitError
+        Too few stars, or stars that do not spread enough.
+
+    Notes
+    -----
+    With positions as complex numbers about their weighted means, the similarity
+    ``a z`` has ``a = sum(w conj(z) z') / sum(w |z|**2)``; the rotation is ``a / |a|``,
+    which is Kabsch's solution in two dimensions (Acta Cryst. A32, 922, 1976).
+    """
+    w = np.ones(len(image)) if weight is None else np.asarray(weight, dtype=float)
+    _check_spread(image, w, geometry)
+    mean_image = np.average(image, axis=0, weights=w)
+    mean_reference = np.average(reference, axis=0, weights=w)
+    if geometry == "shift":
+        matrix = np.eye(2)
+    elif geometry == "general":
+        root = np.sqrt(w)[:, None]
+        solution = np.linalg.lstsq(root * (image - mean_image), root * (reference - mean_reference), rcond=None)
+        matrix = solution[0].T
+    else:
+        z = (image - mean_image) @ (1.0, 1.0j)
+        target = (reference - mean_reference) @ (1.0, 1.0j)
+        a = np.sum(w * np.conj(z) * target) / np.sum(w * np.abs(z) ** 2)
+        if abs(a) < 0.5:
+            raise SingularFitError(geometry, len(image), float(abs(a)))
+        a = a / abs(a) if geometry == "rshift" else a
+        matrix = np.array([[a.real, -a.imag], [a.imag, a.real]])
+    return Affine(matrix=matrix, shift=mean_reference - matrix @ mean_image)
+
+
+def _check_spread(image: Floats, weight: Floats, geometry: str) -> None:
+    """Refuse stars that leave the transformation undetermined."""
+    used = image[weight > 0.0]
+    if len(used) < MIN_STARS[geometry]:
+        raise SingularFitError(geometry, len(used), 0.0)
+    if geometry == "shift":
+        return
+    extent = np.linalg.svd(used - used.mean(axis=0), compute_uv=False)
+    condition = float(extent[-1] / extent[0]) if extent[0] > 0.0 else 0.0
+    # A line determines a rotation, a point does not: below a micro-arcsec it is a point.
+    if extent[0] < 1e-6 or (geometry == "general" and condition < MIN_SPREAD):
+        raise SingularFitError(geometry, len(used), condition)
+
+
+def fit_clipped(
+    image: Floats,
+    reference: Floats,
+    weight: Floats | None,
+    *,
+    geometry: str,
+    nclip: int,
+    sigma: float,
+    accumulate: bool,
+) -> Fit:
+    """Fit, clip residuals longer than ``sigma * rms``, and repeat.
+
+    Every pass tests all the stars again, so a star that was clipped too early comes
+    back; with `accumulate` it stays out. A pass that would return to an earlier
+    selection ends in a cycle: from then on stars stay out, which always ends.
+
+    Parameters
+    ----------
+    image, reference, weight, geometry
+        As for `fit_affine`.
+    nclip : int
+        Largest number of clipping passes.
+    sigma : float
+        Clipping limit in units of the rms.
+    accumulate : bool
+        Whether clipped stars may not come back.
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    SingularFitError
+        As for `fit_affine`.
+    """
+    valid = np.ones(len(image), dtype=bool) if weight is None else np.asarray(weight) > 0.0
+    used = valid
+    seen = {used.tobytes()}
+    for remaining in range(nclip, -1, -1):
+        part = None if weight is None else weight[used]
+        affine = fit_affine(image[used], reference[used], part, geometry)
+        length = np.linalg.norm(reference - affine(image), axis=1)
+        rms = float(np.sqrt(np.average(length[used] ** 2, weights=part)))
+        keep = valid & (length <= sigma * rms)
+        if accumulate:
+            keep &= used
+        if remaining == 0 or (keep == used).all() or keep.sum() < MIN_STARS[geometry]:
+            break
+        if keep.tobytes() in seen:
+            accumulate = True
+            keep &= used
+            if (keep == used).all() or keep.sum() < MIN_STARS[geometry]:
+                break
+        seen.add(keep.tobytes())
+        used = keep
+    mae = float(np.average(length[used], weights=part))
+    covariance = _covariance(image[used], reference[used] - affine(image[used]), part, affine, geometry)
+    return Fit(affine=affine, covariance=covariance, used=used, rms=rms, mae=mae, geometry=geometry)
+
+
+def _covariance(image: Floats, residual: Floats, weight: Floats | None, affine: Affine, geometry: str) -> Floats:
+    """Covariance (6, 6) of matrix and shift, scaled by the residuals.
+
+    The fit's free parameters p are tangent directions at the solution; with the design
+    matrix J the covariance is ``s**2 (J' W J)**-1``, ``s**2 = r' W r / (2 K - len(p))``.
+    """
+    w = np.ones(len(image)) if weight is None else weight
+    directions = _directions(affine, geometry)
+    design = np.zeros((len(image), 2, 6))
+    design[:, 0, 0:2] = design[:, 1, 2:4] = image
+    design[:, 0, 4] = design[:, 1, 5] = 1.0
+    jacobian = np.sqrt(w)[:, None, None] * (design @ directions.T)
+    jacobian = jacobian.reshape(-1, len(directions))
+    freedom = 2 * len(image) - len(directions)
+    if freedom <= 0:
+        return np.full((6, 6), np.inf)
+    variance = float(np.sum(w[:, None] * residual**2)) / freedom
+    inverse = np.linalg.pinv(jacobian.T @ jacobian, hermitian=True)
+    return np.asarray(directions.T @ inverse @ directions * variance)
+
+
+def _directions(affine: Affine, geometry: str) -> Floats:
+    """Rows: how (m11, m12, m21, m22, s1, s2) change with each free parameter of the geometry."""
+    shifts = np.eye(6)[4:]
+    (a, b), (c, d) = affine.matrix
+    turn = np.array([[-c, -d, a, b, 0.0, 0.0]])
+    grow = np.array([[a, b, c, d, 0.0, 0.0]])
+    extra = {"shift": np.empty((0, 6)), "rshift": turn, "rscale": np.vstack([turn, grow]), "general": np.eye(6)[:4]}
+    return np.vstack([extra[geometry], shifts])
+
+
+def combined_weight(image: Floats | None, reference: Floats | None) -> Floats | None:
+    """Weights of matched pairs: ``1/w = 1/w_image + 1/w_reference``, or the one side's that has them."""
+    if image is None or reference is None:
+        return image if reference is None else reference
+    total = image + reference
+    product: Floats = np.where(total > 0.0, image * reference / np.where(total > 0.0, total, 1.0), 0.0)
+    return product

@@ -1,0 +1,221 @@
+"""Matching two catalogs on the common plane: the offset first, then mutual nearest pairs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial import KDTree
+
+from tweakreg.align.trust import chance_probability
+from tweakreg.plane import Floats
+from tweakreg.types import Ints
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OffsetPeak:
+    """The offset image − reference that most pairs share.
+
+    Attributes
+    ----------
+    offset : (2,) float array
+        arcsec.
+    radius : float
+        Within which the pairs were counted, arcsec.
+    n_pairs : int
+        Pairs within `radius` of the offset.
+    expected : float
+        Pairs that chance would put there.
+    false_probability : float
+        That chance gives such a peak anywhere within the search radius.
+    rival_share : float
+        Excess of pairs of the best other offset, divided by the peak's.
+    """
+
+    offset: Floats
+    radius: float
+    n_pairs: int
+    expected: float
+    false_probability: float
+    rival_share: float
+
+
+def find_offset(
+    image: Floats, reference: Floats, *, searchrad: float, tolerance: float, bin_size: float, start: Floats
+) -> OffsetPeak | None:
+    """Find the offset between two catalogs from the histogram of all their differences.
+
+    The histogram is smoothed with boxes of growing size up to the tolerance, because
+    noise and rotation spread the true pairs by an amount that is not known beforehand;
+    the size whose peak is least likely by chance wins. The peak is then refined to the
+    mean of its pairs, so that bins leave no bias.
+
+    Parameters
+    ----------
+    image, reference : (N, 2) and (M, 2) float arrays
+        Positions, arcsec.
+    searchrad : float
+        Offsets up to this far from `start` are considered, arcsec.
+    tolerance : float
+        Largest size of a peak, arcsec.
+    bin_size : float
+        Size of the finest bins, arcsec: about a pixel.
+    start : (2,) float array
+        Offset around which to search, arcsec.
+
+    Returns
+    -------
+    OffsetPeak or None
+        None when no pair lies within reach.
+    """
+    # Finer bins than this cost memory without telling more.
+    bin_size = max(bin_size, searchrad / 500.0)
+    differences = _differences(image, reference, start, searchrad + tolerance)
+    if len(differences) == 0:
+        return None
+    half = int(np.ceil((searchrad + tolerance) / bin_size))
+    edges = (np.arange(2 * half + 2) - half - 0.5) * bin_size
+    counts, _, _ = np.histogram2d(differences[:, 0], differences[:, 1], bins=(edges, edges))
+    centres = (np.arange(2 * half + 1) - half) * bin_size
+    distance = np.hypot(centres[:, None], centres[None, :])
+    searched = distance <= searchrad + 0.5 * bin_size
+    reachable = distance <= searchrad + tolerance
+    density = counts[reachable].sum() / (reachable.sum() * bin_size**2)
+
+    best: tuple[float, float, Floats, float] | None = None
+    for box in _box_sizes(tolerance, bin_size):
+        smooth = ndimage.uniform_filter(counts, box, mode="constant") * box**2
+        # The uniform filter leaves rounding noise; of equal peaks the one nearest to the start wins.
+        score = np.where(searched, np.rint(smooth) - 1e-3 * distance / distance.max(), -1.0)
+        where = np.unravel_index(np.argmax(score), score.shape)
+        size = box * bin_size
+        expected = max(density * size**2, 1e-9)
+        n_pairs = float(np.rint(smooth[where]))
+        tail = -_log_chance(n_pairs, expected) - np.log(max(searched.sum() / box**2, 1.0))
+        if best is None or tail > best[0]:
+            best = (tail, size, np.array([centres[where[0]], centres[where[1]]]), n_pairs)
+    if best is None:  # pragma: no cover - there is at least one box
+        return None
+    _, size, coarse, _ = best
+    # A disc as large as the box and half its diagonal holds the pairs of a peak that straddles bins.
+    radius = float(np.clip(size / np.sqrt(2.0), bin_size, tolerance))
+    offset = _refine(differences, coarse, radius)
+    near = np.linalg.norm(differences - offset, axis=1) <= radius
+    n_near = int(near.sum())
+    background = max((len(differences) - n_near) / (np.pi * (searchrad + tolerance) ** 2), 1e-12)
+    expected = background * np.pi * radius**2
+    trials = max((searchrad / radius) ** 2, 1.0) * len(_box_sizes(tolerance, bin_size))
+    return OffsetPeak(
+        offset=start + offset,
+        radius=radius,
+        n_pairs=n_near,
+        expected=expected,
+        false_probability=float(chance_probability(n_near, expected, trials)),
+        rival_share=_rival_share(counts, centres, searched, offset, radius, bin_size, n_near, background),
+    )
+
+
+def _differences(image: Floats, reference: Floats, start: Floats, reach: float) -> Floats:
+    """All differences image − reference − start shorter than reach, (P, 2)."""
+    if len(image) == 0 or len(reference) == 0:
+        return np.empty((0, 2))
+    moved = image - start
+    neighbours = KDTree(reference).query_ball_point(moved, reach)
+    lengths = np.fromiter((len(found) for found in neighbours), dtype=np.intp, count=len(neighbours))
+    if lengths.sum() == 0:
+        return np.empty((0, 2))
+    which = np.repeat(np.arange(len(moved)), lengths)
+    other = np.concatenate([np.asarray(found, dtype=np.intp) for found in neighbours if found])
+    return moved[which] - reference[other]
+
+
+def _box_sizes(tolerance: float, bin_size: float) -> list[int]:
+    """Odd box sizes in bins, growing by about √2 up to the diameter of the tolerance."""
+    largest = max(3, int(2.0 * tolerance / bin_size) | 1)
+    sizes = [3]
+    while sizes[-1] < largest:
+        sizes.append(min(largest, int(np.ceil(sizes[-1] * 1.5)) | 1))
+    return sizes
+
+
+def _log_chance(n_pairs: float, expected: float) -> float:
+    """Logarithm of the Poisson probability of at least n_pairs (Chernoff's bound, exact enough to rank)."""
+    if n_pairs <= expected:
+        return 0.0
+    return float(n_pairs - expected - n_pairs * np.log(n_pairs / expected))
+
+
+def _refine(differences: Floats, offset: Floats, radius: float) -> Floats:
+    """Move to the mean of the differences within radius until it stays (mean shift)."""
+    for _ in range(20):
+        near = differences[np.linalg.norm(differences - offset, axis=1) <= radius]
+        if len(near) == 0:
+            break
+        moved = near.mean(axis=0)
+        if np.allclose(moved, offset, rtol=0.0, atol=1e-9):
+            break
+        offset = moved
+    return offset
+
+
+def _rival_share(
+    counts: Floats,
+    centres: Floats,
+    searched: Floats,
+    offset: Floats,
+    radius: float,
+    bin_size: float,
+    n_peak: int,
+    background: float,
+) -> float:
+    """Excess of the best offset that is clearly another one, as a share of the peak's excess."""
+    box = max(1, int(round(np.sqrt(np.pi) * radius / bin_size)) | 1)
+    smooth = np.rint(ndimage.uniform_filter(counts, box, mode="constant") * box**2)
+    far = np.hypot(centres[:, None] - offset[0], centres[None, :] - offset[1]) > 3.0 * radius
+    if not (searched & far).any():
+        return 0.0
+    expected = background * (box * bin_size) ** 2
+    # Chance alone puts several standard deviations into the highest of many cells: that is no rival.
+    n_cells = max((searched & far).sum() / box**2, 1.0)
+    fluctuation = np.sqrt(2.0 * np.log(n_cells) * max(expected, 1.0))
+    excess = max(smooth[searched & far].max() - expected - fluctuation, 0.0)
+    return float(excess / max(n_peak - background * np.pi * radius**2, 1e-9))
+
+
+def mutual_pairs(image: Floats, reference: Floats, radius: float, isolation: float) -> tuple[Ints, Ints]:
+    """Pairs of sources that are each other's nearest, no farther apart than radius.
+
+    Parameters
+    ----------
+    image, reference : (N, 2) and (M, 2) float arrays
+        Positions, arcsec.
+    radius : float
+        Largest distance of a pair, arcsec.
+    isolation : float
+        Sources with a neighbour in their own catalog nearer than this are left out, arcsec.
+
+    Returns
+    -------
+    image_index, reference_index : (K,) int arrays
+    """
+    none = np.empty(0, dtype=np.intp)
+    if len(image) == 0 or len(reference) == 0:
+        return none, none
+    distance, to_reference = KDTree(reference).query(image, distance_upper_bound=radius)
+    candidates = np.flatnonzero(np.isfinite(distance))
+    if len(candidates) == 0:
+        return none, none
+    _, back = KDTree(image).query(reference[to_reference[candidates]])
+    candidates = candidates[back == candidates]
+    pairs = candidates, to_reference[candidates]
+    alone = _isolated(image, pairs[0], isolation) & _isolated(reference, pairs[1], isolation)
+    return pairs[0][alone], pairs[1][alone]
+
+
+def _isolated(xy: Floats, which: Ints, isolation: float) -> np.ndarray:
+    """True where the chosen sources have no other one of their own catalog nearby."""
+    if len(xy) < 2 or len(which) == 0:
+        return np.ones(len(which), dtype=bool)
+    distance, _ = KDTree(xy).query(xy[which], k=2)
+    return np.asarray(distance[:, 1] > isolation)

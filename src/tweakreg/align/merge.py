@@ -1,0 +1,72 @@
+"""One catalog out of repeated detections of the same stars."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.spatial import KDTree
+
+from tweakreg.align.match import mutual_pairs
+from tweakreg.plane import Floats
+from tweakreg.types import Sources
+
+
+class SourceMap:
+    """The stars seen so far, each at the mean of its detections.
+
+    Parameters
+    ----------
+    sources : Sources
+        The first catalog.
+
+    Notes
+    -----
+    Detections are averaged, with their weights if every catalog has them. Keeping one of
+    several near-duplicates instead shifts the result towards the one that is kept: by
+    0.85 standard deviations for the lowest of three.
+    """
+
+    def __init__(self, sources: Sources) -> None:
+        self._weighted = sources.weight is not None
+        self._weight = _weights(sources)
+        self._moment = sources.xy * self._weight[:, None]
+        self.name = sources.name
+
+    @property
+    def sources(self) -> Sources:
+        """Mean positions, and summed weights if all catalogs have them."""
+        weight = self._weight if self._weighted else None
+        return Sources(xy=self._positions, weight=weight, name=self.name)
+
+    @property
+    def _positions(self) -> Floats:
+        # A weight of zero still has a position.
+        return np.asarray(self._moment / self._weight[:, None])
+
+    def add(self, sources: Sources, radius: float) -> None:
+        """Average in the detections within `radius` (arcsec) of a known star; the others are new stars."""
+        if len(sources) == 0:
+            return
+        if sources.weight is None and self._weighted:
+            # Weights of some catalogs only cannot be compared: the detections count alike.
+            xy = self._positions
+            self._weight, self._weighted = np.ones(len(xy)), False
+            self._moment = xy.copy()
+        weight = _weights(sources) if self._weighted else np.ones(len(sources))
+        new, known = mutual_pairs(sources.xy, self._positions, radius, isolation=0.0)
+        self._moment[known] += sources.xy[new] * weight[new, None]
+        self._weight[known] += weight[new]
+        left = np.ones(len(sources), dtype=bool)
+        left[new] = False
+        if left.any() and len(self._weight):
+            # A detection next to a star that another one was nearer to is no star of its own.
+            distance, _ = KDTree(self._positions).query(sources.xy[left])
+            left[np.flatnonzero(left)[distance <= radius]] = False
+        self._moment = np.concatenate([self._moment, sources.xy[left] * weight[left, None]])
+        self._weight = np.concatenate([self._weight, weight[left]])
+
+
+def _weights(sources: Sources) -> Floats:
+    """Weights, or ones; zeros become tiny so that the star keeps its position."""
+    if sources.weight is None:
+        return np.ones(len(sources))
+    return np.maximum(sources.weight, 1e-30)

@@ -1,0 +1,174 @@
+"""One catalog against another: offset, pairs, fit, and whether to believe it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import KDTree
+
+from tweakreg.align.fit import MIN_STARS, combined_weight, fit_affine, fit_clipped
+from tweakreg.align.match import OffsetPeak, find_offset, mutual_pairs
+from tweakreg.align.trust import MAX_FALSE_PROBABILITY, MAX_RIVAL_SHARE, chance_probability
+from tweakreg.errors import SingularFitError
+from tweakreg.plane import Floats
+from tweakreg.types import Affine, Fit, Ints, Match, Outcome, Sources, StageConfig, StageResult
+
+#: Pairs within this many standard deviations (per axis) of the fit belong to it: 4e-6 of true ones do not.
+_REACH_SIGMA = 5.0
+#: Median length of a two-dimensional Gaussian deviate, in standard deviations per axis.
+_RAYLEIGH_MEDIAN = float(np.sqrt(2.0 * np.log(2.0)))
+#: Pairs are never sought within less than this share of a pixel: positions are not better than that.
+_MIN_RADIUS_PIXELS = 0.1
+_FREE_PARAMETERS = {"shift": 2, "rshift": 3, "rscale": 4, "general": 6}
+
+
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    image: Ints
+    reference: Ints
+    radius: float
+
+
+def register(
+    image: Sources, reference: Sources, config: StageConfig, pixel_scale: float, footprint: Floats
+) -> StageResult:
+    """Match an image's sources with the reference and fit the correction.
+
+    Parameters
+    ----------
+    image, reference : Sources
+        On the common plane.
+    config : StageConfig
+    pixel_scale : float
+        arcsec per pixel of the image.
+    footprint : (V, 2) float array
+        Vertices of the image on the common plane, arcsec.
+
+    Returns
+    -------
+    StageResult
+        ALIGNED with match and fit, or the reason why not; a fit that was made but
+        not believed is kept in it.
+    """
+    needed = max(config.minobj, MIN_STARS[config.fitgeometry])
+
+    def result(outcome: Outcome, detail: str, match: Match | None = None, fit: Fit | None = None) -> StageResult:
+        return StageResult(
+            stage=config.stage, outcome=outcome, reference=reference.name, match=match, fit=fit, detail=detail
+        )
+
+    if len(image) < needed:
+        return result(Outcome.TOO_FEW_SOURCES, f"{len(image)} of {needed} sources")
+    if len(reference) < needed:
+        return result(Outcome.TOO_FEW_MATCHES, f"{len(reference)} of {needed} sources in the reference")
+    peak = _offset_peak(image, reference, config, pixel_scale)
+    if peak is None:
+        return result(Outcome.TOO_FEW_MATCHES, f"0 of {needed} matches")
+    try:
+        pairs = _settle_pairs(image, reference, config, peak, pixel_scale)
+        if len(pairs.image) < needed:
+            return result(Outcome.TOO_FEW_MATCHES, f"{len(pairs.image)} of {needed} matches")
+        fit = _final_fit(image, reference, config, pairs)
+    except SingularFitError as error:
+        return result(Outcome.SINGULAR, str(error))
+    match = _judge(image.xy, reference.xy, config, pairs, fit.affine)
+    moved = float(np.linalg.norm(fit.affine(footprint) - footprint, axis=1).max())
+    if match.false_probability > MAX_FALSE_PROBABILITY:
+        numbers = f"{len(match)} matches, {match.expected_false:.1f} expected by chance"
+        return result(Outcome.AMBIGUOUS, f"{numbers}, p = {match.false_probability:.2g}", match, fit)
+    if peak.rival_share > MAX_RIVAL_SHARE:
+        return result(Outcome.AMBIGUOUS, f"another offset has {peak.rival_share:.0%} of the matches", match, fit)
+    if moved > config.largest_correction:
+        detail = f'a corner would move by {moved:.2f}", more than {config.largest_correction:.2f}"'
+        return result(Outcome.TOO_LARGE, detail, match, fit)
+    return result(Outcome.ALIGNED, "", match, fit)
+
+
+def _offset_peak(image: Sources, reference: Sources, config: StageConfig, pixel_scale: float) -> OffsetPeak | None:
+    """Without the histogram of the whole search area, the same search within the tolerance."""
+    return find_offset(
+        image.xy,
+        reference.xy,
+        searchrad=config.searchrad if config.use2dhist else config.tolerance,
+        tolerance=config.tolerance,
+        bin_size=pixel_scale,
+        start=np.array([config.xoffset, config.yoffset]),
+    )
+
+
+def _settle_pairs(
+    image: Sources, reference: Sources, config: StageConfig, peak: OffsetPeak, pixel_scale: float
+) -> _Pairs:
+    """Pair, fit, and pair again within what the residuals say, until the pairs stay.
+
+    The tolerance is the widest that the pairs may be apart; the separation shrinks
+    with it in proportion, so that it stays what the tolerance asks for.
+    """
+    affine = Affine(shift=-peak.offset)
+    radius = peak.radius
+    smallest = min(_MIN_RADIUS_PIXELS * pixel_scale, config.tolerance)
+    pairs = _Pairs(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp), radius)
+    for _ in range(20):
+        isolation = config.separation * radius / config.tolerance
+        found = mutual_pairs(affine(image.xy), reference.xy, radius, isolation)
+        stays = np.array_equal(found[0], pairs.image) and np.array_equal(found[1], pairs.reference)
+        pairs = _Pairs(*found, radius)
+        if stays or len(pairs.image) < MIN_STARS[config.fitgeometry]:
+            break
+        affine = _robust_affine(image.xy[pairs.image], reference.xy[pairs.reference], config.fitgeometry)
+        length = np.linalg.norm(reference.xy[pairs.reference] - affine(image.xy[pairs.image]), axis=1)
+        sigma = float(np.median(length)) / _RAYLEIGH_MEDIAN
+        radius = float(np.clip(_REACH_SIGMA * sigma, smallest, config.tolerance))
+    return pairs
+
+
+def _robust_affine(image: Floats, reference: Floats, geometry: str) -> Affine:
+    """A fit that chance pairs hardly move: the nearer half of the residuals decides, twice."""
+    affine = fit_affine(image, reference, None, geometry)
+    for _ in range(3):
+        length = np.linalg.norm(reference - affine(image), axis=1)
+        near = length <= 3.0 * np.median(length) / _RAYLEIGH_MEDIAN
+        if near.all() or near.sum() < MIN_STARS[geometry]:
+            break
+        affine = fit_affine(image[near], reference[near], None, geometry)
+    return affine
+
+
+def _final_fit(image: Sources, reference: Sources, config: StageConfig, pairs: _Pairs) -> Fit:
+    weights = (
+        None if image.weight is None else image.weight[pairs.image],
+        None if reference.weight is None else reference.weight[pairs.reference],
+    )
+    return fit_clipped(
+        image.xy[pairs.image],
+        reference.xy[pairs.reference],
+        combined_weight(*weights),
+        geometry=config.fitgeometry,
+        nclip=config.nclip,
+        sigma=config.sigma,
+        accumulate=config.clip_accum,
+    )
+
+
+def _judge(image: Floats, reference: Floats, config: StageConfig, pairs: _Pairs, affine: Affine) -> Match:
+    """Count how many pairs chance would have given, from the density of pairs around the match.
+
+    The search was free in the offset and in the other parameters of the fit, each over
+    about ``tolerance / radius`` distinguishable values: that many places were looked at.
+    """
+    inner, outer = 3.0 * pairs.radius, 3.0 * pairs.radius + 2.0 * config.tolerance
+    moved, tree = KDTree(affine(image)), KDTree(reference)
+    n_ring = moved.count_neighbors(tree, outer) - moved.count_neighbors(tree, inner)
+    density = (n_ring + 1.0) / (np.pi * (outer**2 - inner**2))
+    expected = float(density * np.pi * pairs.radius**2)
+    reach = (config.searchrad if config.use2dhist else 0.0) + config.tolerance
+    extra = _FREE_PARAMETERS[config.fitgeometry] - 2
+    trials = (reach / pairs.radius) ** 2 * max(config.tolerance / pairs.radius, 1.0) ** extra
+    return Match(
+        image=pairs.image,
+        reference=pairs.reference,
+        radius=pairs.radius,
+        expected_false=expected,
+        false_probability=float(chance_probability(len(pairs.image), expected, trials)),
+    )

@@ -1,0 +1,161 @@
+"""Relative alignment: one group after another to what is already aligned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tweakreg.align.merge import SourceMap
+from tweakreg.align.overlap import group_outlines, largest_component, overlap_areas
+from tweakreg.align.register import register
+from tweakreg.plane import Floats
+from tweakreg.types import Affine, Image, Outcome, Sources, StageConfig, StageResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Images that receive one correction, as one catalog."""
+
+    name: str
+    sources: Sources
+    footprint: Floats
+    pixel_scale: float
+
+
+@dataclass(slots=True)
+class Component:
+    """Groups that are aligned to each other, and their stars."""
+
+    reference: str
+    stars: SourceMap
+    corrections: dict[str, Affine]
+    results: dict[str, StageResult] = field(default_factory=dict)
+    #: Why the groups that were tried did not join.
+    refused: dict[str, StageResult] = field(default_factory=dict)
+
+
+def make_groups(images: Sequence[Image]) -> list[Group]:
+    """Join the catalogs of the images of each group, in the order of the images."""
+    members: dict[str, list[Image]] = {}
+    for image in images:
+        members.setdefault(image.group, []).append(image)
+    return [
+        Group(
+            name=name,
+            sources=Sources.joined([image.sources for image in parts], name=name),
+            footprint=np.concatenate([image.footprint for image in parts]),
+            pixel_scale=min(image.pixel_scale for image in parts),
+        )
+        for name, parts in members.items()
+    ]
+
+
+def align_relative(
+    images: Sequence[Image], config: StageConfig, *, enforce_user_order: bool, expand_refcat: bool
+) -> list[Component]:
+    """Align groups to each other.
+
+    Parameters
+    ----------
+    images : sequence of Image
+    config : StageConfig
+    enforce_user_order : bool
+        Take the first group as reference and the others in their order.
+    expand_refcat : bool
+        Match with all stars seen so far. Otherwise a group that overlaps the reference
+        group is matched with that group's stars, and with all stars only if this fails
+        or they do not overlap, so that a chain of overlaps holds together.
+
+    Returns
+    -------
+    list of Component
+        Every group is in one of them; the one with most groups is first. A group that
+        failed never gives its stars to others, but it may be the reference of another component.
+    """
+    groups = make_groups(images)
+    areas = overlap_areas(group_outlines(images))
+    order = _Order(groups, areas, enforce_user_order, expand_refcat)
+    remaining = list(range(len(groups)))
+    components: list[Component] = []
+    while remaining:
+        component = _grow(order, remaining, config)
+        components.append(component)
+        remaining = [i for i in remaining if groups[i].name not in component.corrections]
+    return sorted(components, key=lambda component: -len(component.corrections))
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """Which group comes first, and which next."""
+
+    groups: list[Group]
+    areas: Floats
+    enforce_user_order: bool
+    expand_refcat: bool
+
+    def first(self, among: list[int], minobj: int) -> int:
+        """The reference.
+
+        With a fixed reference catalog, or in the user's order, it is the first group;
+        a group without enough sources, or outside the largest set of overlapping
+        groups, is no use as one. With a growing catalog it is the one of the pair with
+        most overlap that overlaps the others more.
+        """
+        usable = [i for i in among if len(self.groups[i].sources) >= minobj] or among
+        if self.enforce_user_order:
+            return usable[0]
+        areas = self.areas[np.ix_(usable, usable)]
+        usable_set = largest_component(areas)
+        if not self.expand_refcat or areas.max() <= 0.0:
+            return usable[usable_set[0]]
+        pair = np.unravel_index(np.argmax(areas), areas.shape)
+        return usable[max(pair, key=lambda i: areas[i].sum())]
+
+    def next(self, candidates: list[int], members: list[int]) -> int:
+        """The candidate to align next: in the user's order, or the one with most overlap."""
+        if self.enforce_user_order or not self.expand_refcat:
+            return candidates[0]
+        return max(candidates, key=lambda i: (self.areas[i, members].sum(), -i))
+
+
+def _grow(order: _Order, remaining: list[int], config: StageConfig) -> Component:
+    """Start from a reference and add every group that can be aligned to it or to what was added."""
+    groups, areas = order.groups, order.areas
+    start = order.first(remaining, config.minobj)
+    reference = groups[start]
+    component = Component(
+        reference=reference.name, stars=SourceMap(reference.sources), corrections={reference.name: Affine()}
+    )
+    members = [start]
+    pending = [i for i in remaining if i != start]
+    neighbours_tried = dict.fromkeys(pending, 0)
+    while True:
+        neighbours = {i: int((areas[i, members] > 0.0).sum()) for i in pending}
+        candidates = [i for i in pending if neighbours[i] > neighbours_tried[i]]
+        if not candidates:
+            return component
+        chosen = order.next(candidates, members)
+        neighbours_tried[chosen] = neighbours[chosen]
+        group = groups[chosen]
+        fixed = None if order.expand_refcat or areas[chosen, start] <= 0.0 else reference.sources
+        result = _attempt(group, fixed, component.stars, config)
+        if result.outcome is not Outcome.ALIGNED or result.fit is None or result.match is None:
+            component.refused[group.name] = result
+            continue
+        component.refused.pop(group.name, None)
+        component.results[group.name] = result
+        component.corrections[group.name] = result.fit.affine
+        component.stars.add(group.sources.moved(result.fit.affine), result.match.radius)
+        members.append(chosen)
+        pending.remove(chosen)
+
+
+def _attempt(group: Group, fixed: Sources | None, stars: SourceMap, config: StageConfig) -> StageResult:
+    """Match with the reference group's stars where it overlaps, then with all stars."""
+    if fixed is not None:
+        result = register(group.sources, fixed, config, group.pixel_scale, group.footprint)
+        if result.outcome is Outcome.ALIGNED or len(stars.sources) == len(fixed):
+            return result
+    return register(group.sources, stars.sources, config, group.pixel_scale, group.footprint)

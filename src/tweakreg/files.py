@@ -1,0 +1,33 @@
+"""Writing files so that a reader never sees half of one."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tweakreg.errors import OutputError
+
+
+@contextmanager
+def staging(directory: Path) -> Iterator[Path]:
+    """A temporary folder beside the target; at the end its files are moved into `directory`.
+
+    An association is moved last: where it is, everything that it lists is.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written to.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        temporary = tempfile.TemporaryDirectory(dir=directory, prefix=".tweakreg-")
+    except OSError as error:
+        raise OutputError(f"cannot write to {directory}: {error.strerror}") from error
+    with temporary as name:
+        yield Path(name)
+        for path in sorted(Path(name).iterdir(), key=lambda path: (path.suffix == ".json", path.name)):
+            os.replace(path, directory / path.name)

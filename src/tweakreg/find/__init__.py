@@ -1,0 +1,1 @@
+"""From pixels, or from a file, to a `~tweakreg.types.SourceCatalog`."""

@@ -1,0 +1,132 @@
+"""Star finders on background-subtracted pixels."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from astropy.table import Table
+
+from tweakreg.find.background import subtract_background
+from tweakreg.plane import Floats
+from tweakreg.types import Bools, FindConfig, Pixels, SourceCatalog
+
+
+def find_sources(pixels: Pixels, config: FindConfig, name: str = "") -> SourceCatalog:
+    """Find sources.
+
+    Parameters
+    ----------
+    pixels : Pixels
+    config : FindConfig
+    name : str
+        Name of the catalog.
+
+    Returns
+    -------
+    SourceCatalog
+        Empty where there is nothing to find: a blank image, no good pixel, no noise.
+    """
+    mask = pixels.mask | ~np.isfinite(pixels.data)
+    data, noise = subtract_background(pixels.data, mask, config.bkg_boxsize)
+    if not noise > 0.0:
+        return SourceCatalog.empty(name)
+    table = _FINDERS[config.starfinder](replace(pixels, data=data, mask=mask), config.snr_threshold * noise, config)
+    if table is None or len(table) == 0:
+        return SourceCatalog.empty(name)
+    x, y, flux = (np.asarray(table[column], dtype=float) for column in ("x_centroid", "y_centroid", "flux"))
+    catalog = SourceCatalog(x=x, y=y, flux=flux, name=name)
+    return inside_bounds(catalog[np.isfinite(x) & np.isfinite(y)], pixels.bounds)
+
+
+def inside_bounds(
+    catalog: SourceCatalog, bounds: tuple[tuple[float, float], tuple[float, float]] | None
+) -> SourceCatalog:
+    """Drop sources where the WCS is not valid."""
+    if bounds is None:
+        return catalog
+    (xmin, xmax), (ymin, ymax) = bounds
+    return catalog[(catalog.x > xmin) & (catalog.x < xmax) & (catalog.y > ymin) & (catalog.y < ymax)]
+
+
+def _star_finder_options(config: FindConfig) -> dict[str, object]:
+    return {
+        "sigma_radius": config.sigma_radius,
+        "min_separation": max(2, int(config.minsep_fwhm * config.kernel_fwhm + 0.5)),
+        "sharpness_range": (config.sharplo, config.sharphi),
+        "roundness_range": (config.roundlo, config.roundhi),
+        "n_brightest": config.brightest,
+        "peak_max": config.peakmax,
+    }
+
+
+def _find_dao(pixels: Pixels, threshold: float, config: FindConfig) -> Table | None:
+    from photutils.detection import DAOStarFinder
+
+    finder = DAOStarFinder(threshold, config.kernel_fwhm, **_star_finder_options(config))
+    return _quietly(lambda: finder(pixels.data, mask=pixels.mask))
+
+
+def _find_iraf(pixels: Pixels, threshold: float, config: FindConfig) -> Table | None:
+    from photutils.detection import IRAFStarFinder
+
+    finder = IRAFStarFinder(threshold, config.kernel_fwhm, **_star_finder_options(config))
+    return _quietly(lambda: finder(pixels.data, mask=pixels.mask))
+
+
+def _find_segments(pixels: Pixels, threshold: float, config: FindConfig) -> Table | None:
+    from photutils.segmentation import SourceCatalog as SegmentCatalog
+    from photutils.segmentation import SourceFinder
+
+    smooth = _smooth(pixels.data, pixels.mask, config.kernel_fwhm)
+    finder = SourceFinder(
+        config.npixels,
+        connectivity=config.connectivity,
+        deblend=config.deblend,
+        n_levels=config.nlevels,
+        contrast=config.contrast,
+        mode=config.multithresh_mode,
+        progress_bar=False,
+    )
+    segments = _quietly(lambda: finder(smooth, threshold, mask=pixels.mask))
+    if segments is None:
+        return None
+    catalog = SegmentCatalog(
+        pixels.data,
+        segments,
+        convolved_data=smooth,
+        error=pixels.error,
+        mask=pixels.mask,
+        local_bkg_width=config.localbkg_width,
+        aperture_mask_method=config.apermask_method,
+        kron_params=config.kron_params,
+    )
+    table = _quietly(lambda: catalog.to_table(columns=["x_centroid", "y_centroid", "segment_flux"]))
+    table.rename_column("segment_flux", "flux")
+    return table
+
+
+def _smooth(data: Floats, mask: Bools, fwhm: float) -> Floats:
+    from astropy.convolution import Gaussian2DKernel, convolve
+    from astropy.stats import gaussian_fwhm_to_sigma
+
+    kernel = Gaussian2DKernel(fwhm * gaussian_fwhm_to_sigma)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return np.nan_to_num(convolve(data, kernel, mask=mask))
+
+
+def _quietly(find: Callable[[], Table | None]) -> Table | None:
+    """Run a finder with the column names of photutils 4 and without its warning that it found nothing."""
+    import photutils
+    from photutils.utils.exceptions import NoDetectionsWarning
+
+    with warnings.catch_warnings(), photutils.use_future_column_names():
+        warnings.simplefilter("ignore", NoDetectionsWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return find()
+
+
+_FINDERS = {"dao": _find_dao, "iraf": _find_iraf, "segmentation": _find_segments}

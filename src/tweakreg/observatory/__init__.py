@@ -1,0 +1,1 @@
+"""What knows stpipe libraries, datamodels and files."""

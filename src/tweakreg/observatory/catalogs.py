@@ -1,0 +1,67 @@
+"""Which custom catalog belongs to which exposure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tweakreg.errors import CatalogError
+from tweakreg.observatory.library import ModelLibrary
+
+
+def read_catfile(path: str | Path) -> dict[str, Path | None]:
+    """Read a file with two columns: exposure and catalog, the latter relative to the file.
+
+    Returns
+    -------
+    dict
+        File name of an exposure to its catalog; None where the second column is empty.
+
+    Raises
+    ------
+    CatalogError
+        A line has more than two columns.
+    """
+    path = Path(path).expanduser()
+    catalogs: dict[str, Path | None] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        words = line.split("#")[0].split()
+        if len(words) > 2:
+            raise CatalogError(path, f"line {number} has {len(words)} columns; it may have an exposure and a catalog")
+        if words:
+            catalogs[Path(words[0]).name] = path.parent / words[1] if len(words) == 2 else None
+    return catalogs
+
+
+def custom_catalogs(library: ModelLibrary, catfile: str) -> dict[int, Path | None]:
+    """Catalogs named in catfile, or else in the association.
+
+    Parameters
+    ----------
+    library : ModelLibrary
+    catfile : str
+        If not empty, catalogs in the association are ignored altogether.
+
+    Returns
+    -------
+    dict
+        Index of an exposure to its catalog, None where sources are to be found. For an
+        exposure that is not listed its own metadata decide.
+    """
+    if catfile:
+        listed = read_catfile(catfile)
+        names = {index: library.member_path(index).name for index in range(len(library))}
+        return {index: listed[name] for index, name in names.items() if name in listed}
+    catalogs: dict[int, Path | None] = {}
+    for index, member in enumerate(library.members):
+        if "tweakreg_catalog" in member:
+            name = (member["tweakreg_catalog"] or "").strip()
+            catalogs[index] = library.asn_dir / name if name else None
+    return catalogs
+
+
+def own_catalog(name: str | None, exposure: Path) -> Path | None:
+    """The catalog in an exposure's ``meta.tweakreg_catalog``: as given, or beside the exposure."""
+    if name is None or not name.strip():
+        return None
+    path = Path(name.strip())
+    return path if path.exists() else exposure.parent / path

@@ -1,0 +1,205 @@
+"""JWST datamodels: what is read of them, and what is written back."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tweakreg.errors import InputError, WCSError
+from tweakreg.plane import Floats, TangentPlane
+from tweakreg.types import Affine, Image, Pixels, SipConfig, SourceCatalog, Sources, Status
+from tweakreg.wcs.corrector import TelescopeAngles, check_wcs, correct
+from tweakreg.wcs.footprint import Bounds, pixel_bounds, pixel_scale, s_region, sky, vertices
+from tweakreg.wcs.sip import approximate, is_sip_keyword
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposure:
+    """What is kept of an exposure while its datamodel is put away.
+
+    Attributes
+    ----------
+    name : str
+        File name without folder and ending.
+    group : str
+    ra, dec : (N,) float arrays
+        Sources, degrees.
+    weight : (N,) float array or None
+    footprint : (ra, dec)
+        Vertices along the edges, degrees.
+    pixel_scale : float
+        arcsec.
+    epoch : float
+        Decimal year; NaN if the exposure does not say.
+    problem : str
+        Why its WCS cannot be corrected; empty if it can.
+    """
+
+    name: str
+    group: str
+    ra: Floats
+    dec: Floats
+    weight: Floats | None
+    footprint: tuple[Floats, Floats]
+    pixel_scale: float
+    epoch: float
+    problem: str
+
+
+def check_model(model: Any, path: object) -> None:
+    """Refuse what is no calibrated image.
+
+    Raises
+    ------
+    InputError
+        The datamodel has no two-dimensional image or no WCS.
+    """
+    shape = getattr(getattr(model, "data", None), "shape", ())
+    if len(shape) != 2:
+        raise InputError(path, "holds no two-dimensional science image; tweakreg aligns calibrated images (_cal, _crf)")
+    if getattr(model.meta, "wcs", None) is None:
+        raise InputError(path, "holds no GWCS: it is no calibrated JWST image, or assign_wcs was not run on it")
+
+
+def read_pixels(model: Any) -> Pixels:
+    """Pixels of an exposure; DO_NOT_USE and NON_SCIENCE ones are masked."""
+    from stdatamodels.jwst.datamodels import dqflags
+
+    data = np.asarray(model.data, dtype=float)
+    mask = np.zeros(data.shape, dtype=bool)
+    if model.dq is not None and model.dq.shape == data.shape:
+        unusable = dqflags.pixel["DO_NOT_USE"] | dqflags.pixel["NON_SCIENCE"]
+        mask = (np.asarray(model.dq) & unusable) != 0
+    error = None
+    if model.err is not None and model.err.shape == data.shape:
+        error = np.asarray(model.err, dtype=float)
+    return Pixels(data=data, error=error, mask=mask, bounds=bounds(model))
+
+
+def bounds(model: Any) -> Bounds:
+    """Outer edges of the pixels for which the WCS of an exposure is valid."""
+    return pixel_bounds(model.meta.wcs, model.data.shape)
+
+
+def read_exposure(model: Any, catalog: SourceCatalog, name: str, group: str) -> Exposure:
+    """What the alignment needs of an exposure and its sources."""
+    wcs = model.meta.wcs
+    edges = bounds(model)
+    problem = ""
+    try:
+        check_wcs(wcs)
+    except WCSError as error:
+        problem = str(error)
+    ra, dec = sky(wcs, catalog.x, catalog.y) if len(catalog) else (np.empty(0), np.empty(0))
+    return Exposure(
+        name=name,
+        group=group,
+        ra=ra,
+        dec=dec,
+        weight=catalog.weight,
+        footprint=vertices(wcs, edges, n_per_side=4),
+        pixel_scale=pixel_scale(wcs, edges),
+        epoch=_epoch(model),
+        problem=problem,
+    )
+
+
+def _epoch(model: Any) -> float:
+    """Middle of the exposure as decimal year, NaN if neither it nor the date is known."""
+    from astropy.time import Time
+
+    mjd = model.meta.exposure.mid_time or model.meta.exposure.start_time
+    if mjd:
+        return float(Time(mjd, format="mjd").jyear)
+    date = model.meta.observation.date
+    return float(Time(str(date)).jyear) if date else float("nan")
+
+
+def common_plane(exposures: list[Exposure]) -> TangentPlane:
+    """The plane around the mean unit vector of the footprints."""
+    ra = np.concatenate([exposure.footprint[0] for exposure in exposures])
+    dec = np.concatenate([exposure.footprint[1] for exposure in exposures])
+    return TangentPlane.around(ra, dec)
+
+
+def to_image(exposure: Exposure, plane: TangentPlane) -> Image:
+    """The exposure as the alignment sees it."""
+    return Image(
+        name=exposure.name,
+        group=exposure.group,
+        footprint=plane.project(*exposure.footprint),
+        pixel_scale=exposure.pixel_scale,
+        sources=Sources(xy=plane.project(exposure.ra, exposure.dec), weight=exposure.weight, name=exposure.name),
+    )
+
+
+def telescope_angles(model: Any) -> TelescopeAngles:
+    """Reference angles of an exposure's detector.
+
+    Raises
+    ------
+    WCSError
+        The metadata lack one of them.
+    """
+    info = model.meta.wcsinfo
+    values = {name: getattr(info, name) for name in ("v2_ref", "v3_ref", "roll_ref")}
+    missing = [name for name, value in values.items() if value is None]
+    if missing:
+        raise WCSError(f"meta.wcsinfo lacks {', '.join(missing)}")
+    return TelescopeAngles(**{name: float(value) for name, value in values.items()})
+
+
+def apply_correction(model: Any, correction: Affine, plane: TangentPlane, wcs_name: str | None) -> None:
+    """Correct the WCS of an exposure and all that describes it.
+
+    Parameters
+    ----------
+    model : datamodel
+        Changed in place.
+    correction : Affine
+        On `plane`; the identity leaves the WCS as it is.
+    plane : TangentPlane
+    wcs_name : str or None
+        New name of the WCS; None keeps the old one.
+    """
+    edges = bounds(model)
+    if not correction.is_identity:
+        model.meta.wcs = correct(model.meta.wcs, telescope_angles(model), correction, plane, edges)
+    if wcs_name is not None:
+        model.meta.wcs.name = wcs_name
+    try:
+        model.meta.wcsinfo.s_region = s_region(model.meta.wcs, edges)
+    except ValueError as error:
+        log.warning("%s: S_REGION is not updated: %s", model.meta.filename, error)
+
+
+def update_sip(model: Any, config: SipConfig) -> str:
+    """Write the SIP approximation of the WCS to ``meta.wcsinfo``.
+
+    Returns
+    -------
+    str
+        Why the accuracy that was asked for is not reached; empty if it is. Where no
+        approximation could be made, the old one is removed: it describes another WCS.
+    """
+    info = model.meta.wcsinfo
+    crpix = None if info.crpix1 is None or info.crpix2 is None else (info.crpix1, info.crpix2)
+    try:
+        result = approximate(model.meta.wcs, config, bounds(model), crpix)
+        keywords, problem = result.keywords, result.problem
+    except (ValueError, RuntimeError) as error:
+        keywords, problem = {}, f"no approximation: {error}"
+    for key in [key for key in info.instance if is_sip_keyword(key)]:
+        del info.instance[key]
+    info.instance.update(keywords)
+    return problem
+
+
+def set_status(model: Any, status: Status) -> None:
+    """Write ``meta.cal_step.tweakreg``."""
+    model.meta.cal_step.tweakreg = status.value

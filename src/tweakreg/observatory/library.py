@@ -1,0 +1,223 @@
+"""The library of exposures that the step works on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from stpipe.library import AbstractModelLibrary, NoGroupID
+
+from tweakreg.errors import InputError
+from tweakreg.observatory.association import (
+    SCIENCE,
+    association_of_files,
+    check_association,
+    load_association,
+)
+
+_GROUP_KEYWORDS = (
+    "program_number",
+    "observation_number",
+    "visit_number",
+    "visit_group",
+    "sequence_id",
+    "activity_id",
+    "exposure_number",
+)
+
+
+class ModelLibrary(AbstractModelLibrary):  # type: ignore[misc]
+    """Exposures of an association, grouped by exposure.
+
+    Parameters
+    ----------
+    init : str, Path, mapping, datamodel, or list of paths or datamodels
+        An association (file or mapping), one exposure, or several. Names in an
+        association file are relative to it, in a mapping to the current directory.
+    on_disk : bool
+        Keep exposures in temporary files while they are not in use. Datamodels that are
+        already open stay in memory.
+    **kwargs
+        As for `stpipe.library.AbstractModelLibrary`.
+
+    Raises
+    ------
+    InputError
+        A file is missing or cannot be read.
+    AssociationError
+        The association is not valid.
+
+    Notes
+    -----
+    Only members of exposure type "science" are in the library, whatever the case of
+    the word; `association` keeps the others. A member's ``group_id`` comes from the
+    association, else from the exposure's ``meta.group_id``, else from its observation
+    keywords, else it is a group of its own. Datamodels are used as they are, not copied.
+    """
+
+    def __init__(self, init: Any, on_disk: bool = False, **kwargs: Any) -> None:
+        if isinstance(init, (str, Path)):
+            init = Path(init).expanduser()
+            if init.suffix.lower() != ".json":
+                init = [init]
+        elif not isinstance(init, Mapping) and (_is_model(init) or not isinstance(init, Iterable)):
+            init = [init]
+        elif not isinstance(init, Mapping):
+            init = list(init)
+        if isinstance(init, list):
+            if not init:
+                raise InputError("the list of exposures", "it is empty")
+            if all(isinstance(item, (str, Path)) for item in init):
+                init = association_of_files([Path(item).expanduser() for item in init])
+            else:
+                on_disk = False
+        #: The association's file, if it is one.
+        self.asn_path = init if isinstance(init, Path) else None
+        #: The association with members of every exposure type; None for open datamodels.
+        self.association: dict[str, Any] | None = None
+        if isinstance(init, Mapping):
+            init = self.association = check_association(init, "the association", Path())
+        elif isinstance(init, Path):
+            self.association = load_association(init)
+        kwargs.setdefault("asn_exptypes", [SCIENCE])
+        super().__init__(init, on_disk=on_disk, **kwargs)
+
+    @property
+    def crds_observatory(self) -> str:
+        """Name of the observatory for CRDS."""
+        return "jwst"
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether exposures are in temporary files while they are not in use."""
+        return bool(self._on_disk)
+
+    @property
+    def asn_dir(self) -> Path:
+        """To which the names of the members are relative."""
+        return Path(self._asn_dir or ".")
+
+    @property
+    def members(self) -> list[dict[str, Any]]:
+        """The association's entries of the exposures in the library."""
+        return list(self._members)
+
+    def member_path(self, index: int) -> Path:
+        """The file of an exposure; for an open datamodel its file name."""
+        return self.asn_dir / self._members[index]["expname"]
+
+    def finalize_result(self, step: Any, reference_files_used: list[tuple[str, str]]) -> None:
+        """Nothing is added after the step, so exposures on disk need not be opened once more."""
+
+    def _datamodels_open(self, filename: str | Path, **kwargs: Any) -> Any:
+        from stdatamodels.jwst import datamodels
+
+        try:
+            return datamodels.open(filename, **kwargs)
+        except Exception as error:  # astropy, asdf and stdatamodels each raise their own
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(filename, f"cannot be opened as a datamodel ({reason})") from error
+
+    @classmethod
+    def _load_asn(cls, filename: str | Path) -> dict[str, Any]:
+        return load_association(filename)
+
+    def _model_to_exptype(self, model: Any) -> str:
+        return str(getattr(model.meta.asn, "exptype", None) or SCIENCE).lower()
+
+    def _model_to_group_id(self, model: Any) -> str:
+        if group_id := getattr(model.meta, "group_id", None):
+            return str(group_id)
+        return _group_of(model.meta.observation.instance)
+
+    def _filename_to_group_id(self, filename: str | Path) -> str:
+        from stdatamodels.jwst.datamodels import read_metadata
+
+        try:
+            meta = read_metadata(filename, flatten=False).get("meta", {})
+        except Exception as error:  # as for opening
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise InputError(filename, f"not the FITS or ASDF file of a datamodel ({reason})") from error
+        return str(meta["group_id"]) if meta.get("group_id") else _group_of(meta.get("observation", {}))
+
+    def _assign_member_to_model(self, model: Any, member: dict[str, Any]) -> None:
+        model.meta.group_id = str(member["group_id"])
+        model.meta.asn.exptype = member["exptype"]
+        if "table_name" in self._asn:
+            model.meta.asn.table_name = self._asn["table_name"]
+        if self._asn.get("asn_pool"):
+            model.meta.asn.pool_name = self._asn["asn_pool"]
+
+
+def _is_model(item: Any) -> bool:
+    from stpipe.datamodel import AbstractDataModel
+
+    return isinstance(item, AbstractDataModel)
+
+
+def _group_of(observation: Mapping[str, Any]) -> str:
+    """The exposure that a detector's image belongs to, from the observation keywords."""
+    values = [observation.get(key) for key in _GROUP_KEYWORDS]
+    if None in values:
+        missing = ", ".join(key for key, value in zip(_GROUP_KEYWORDS, values, strict=True) if value is None)
+        raise NoGroupID(f"observation keywords are missing: {missing}")
+    program, observation_number, visit, visit_group, sequence, activity, exposure = values
+    return f"jw{program}{observation_number}{visit}_{visit_group}{sequence}{activity}_{exposure}"
+
+
+def open_library(inputs: tuple[Any, ...], *, on_disk: bool, input_dir: str = "") -> ModelLibrary:
+    """Open whatever the step was given; open datamodels and libraries are copied.
+
+    Parameters
+    ----------
+    inputs : tuple
+        What `ModelLibrary` takes, another library, or several file names.
+    on_disk : bool
+        See `ModelLibrary`.
+    input_dir : str
+        Where files without a folder are, and to which an association mapping is relative.
+
+    Returns
+    -------
+    ModelLibrary
+    """
+    init = inputs[0] if len(inputs) == 1 else list(inputs)
+    if isinstance(init, AbstractModelLibrary):
+        return ModelLibrary(_copies_of(init), on_disk=False)
+    if isinstance(init, Mapping):
+        return ModelLibrary(_relative_to(init, input_dir), on_disk=on_disk)
+    if isinstance(init, (str, Path)):
+        return ModelLibrary(_located(init, input_dir), on_disk=on_disk)
+    items = [init] if _is_model(init) else list(init)
+    items = [_located(item, input_dir) if isinstance(item, (str, Path)) else item.copy() for item in items]
+    for number, item in enumerate(items, start=1):
+        if _is_model(item) and item.meta.filename is None:
+            item.meta.filename = f"exposure{number:04d}.fits"
+    return ModelLibrary(items, on_disk=on_disk)
+
+
+def _copies_of(library: AbstractModelLibrary) -> list[Any]:
+    copies = []
+    with library:
+        for index in range(len(library)):
+            model = library.borrow(index)
+            copies.append(model.copy())
+            library.shelve(model, index, modify=False)
+    return copies
+
+
+def _located(name: str | Path, input_dir: str) -> Path:
+    """A bare file name is sought in input_dir."""
+    path = Path(name).expanduser()
+    return Path(input_dir) / path if input_dir and path.parent == Path() else path
+
+
+def _relative_to(association: Mapping[str, Any], input_dir: str) -> dict[str, Any]:
+    checked = check_association(association, "the association", Path(input_dir))
+    if input_dir:
+        for member in checked["products"][0]["members"]:
+            member["expname"] = str(Path(input_dir) / member["expname"])
+            if member.get("tweakreg_catalog"):
+                member["tweakreg_catalog"] = str(Path(input_dir) / member["tweakreg_catalog"])
+    return checked

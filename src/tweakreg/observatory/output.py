@@ -1,0 +1,114 @@
+"""Names of the results, and writing them so that a killed run leaves nothing half-written."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+from tweakreg.errors import OutputError
+from tweakreg.files import staging
+from tweakreg.observatory.association import output_association
+from tweakreg.observatory.library import ModelLibrary
+
+log = logging.getLogger(__name__)
+
+_SUFFIXES = {
+    "cal", "calints", "crf", "crfints", "flc", "flt", "i2d", "rate", "rateints",
+    "s2d", "skymatch", "skymatchstep", "tweakreg", "tweakregstep",
+}  # fmt: skip
+
+
+def bare_name(filename: str | Path) -> str:
+    """File name without folder and ending: ``a/b_cal.fits.gz`` gives ``b_cal``."""
+    name = Path(filename).name
+    for ending in (".gz", ".fits", ".asdf", ".ecsv"):
+        name = name.removesuffix(ending)
+    return name
+
+
+def stem(filename: str | Path) -> str:
+    """File name without folder, ending and one known suffix: ``a_cal.fits.gz`` gives ``a``."""
+    name = bare_name(filename)
+    base, _, last = name.rpartition("_")
+    return base if base and last.lower() in _SUFFIXES else name
+
+
+def plan_outputs(library: ModelLibrary, directory: Path, suffix: str, output_file: str | None = None) -> list[Path]:
+    """Where the results of each exposure go.
+
+    Parameters
+    ----------
+    library : ModelLibrary
+    directory : Path
+    suffix : str
+        Without underscore.
+    output_file : str, optional
+        Name to use for a single exposure instead of its own.
+
+    Raises
+    ------
+    OutputError
+        Two results would have one name, or a result would replace an input.
+    """
+    sources = [library.member_path(index) for index in range(len(library))]
+    names = [stem(source) for source in sources]
+    if output_file and len(names) == 1:
+        names = [stem(output_file)]
+    outputs = [directory / f"{name}_{suffix}.fits" for name in names]
+    inputs = {source.resolve() for source in sources if source.exists()}
+    seen: dict[Path, Path] = {}
+    for source, output in zip(sources, outputs, strict=True):
+        if output in seen:
+            raise OutputError(f"{seen[output]} and {source} would both be written to {output}: rename one of them")
+        if output.resolve() in inputs:
+            raise OutputError(f"the result would replace the input {output}: set output_dir or suffix")
+        seen[output] = source
+    association = association_name(library, suffix, output_file)
+    if association and library.asn_path and (directory / association).resolve() == library.asn_path.resolve():
+        raise OutputError(f"the result would replace the input {library.asn_path}: set output_dir or suffix")
+    return outputs
+
+
+def save_library(library: ModelLibrary, outputs: list[Path], suffix: str, output_file: str | None = None) -> list[Path]:
+    """Write every exposure and, for an association, the association of the results.
+
+    Returns
+    -------
+    list of Path
+        What was written; the association is the last.
+    """
+    directory = outputs[0].parent
+    asn_name = association_name(library, suffix, output_file)
+    with staging(directory) as temporary:
+        with library:
+            for index, output in enumerate(outputs):
+                model = library.borrow(index)
+                model.save(temporary / output.name)
+                library.shelve(model, index, modify=False)
+        if asn_name is not None and library.association is not None:
+            names = {
+                member["expname"]: output.name for member, output in zip(library.members, outputs, strict=True)
+            }
+            association = output_association(library.association, names, library.asn_dir, directory)
+            (temporary / asn_name).write_text(json.dumps(association, indent=4) + "\n", encoding="utf-8")
+    written = [*outputs, *([directory / asn_name] if asn_name else [])]
+    for path in written:
+        log.info("Wrote %s", path)
+    return written
+
+
+def association_name(library: ModelLibrary, suffix: str, output_file: str | None) -> str | None:
+    """File name of the association of the results; None unless the input was an association with a name."""
+    if library.association is None:
+        return None
+    product = library.association["products"][0].get("name")
+    if output_file and len(library) > 1:
+        base = stem(output_file)
+    elif library.asn_path is not None:
+        base = stem(library.asn_path.stem.removesuffix("_asn"))
+    elif product:
+        base = product
+    else:
+        return None
+    return f"{base}_{suffix}_asn.json"

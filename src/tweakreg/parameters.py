@@ -1,0 +1,256 @@
+"""The step's parameters: their spec, and from checked values to frozen records."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tweakreg.errors import ParameterError
+from tweakreg.types import FindConfig, SipConfig, Stage, StageConfig
+
+#: Names of catalog services that abs_refcat may give instead of a file.
+SERVICES = ("GAIAREFCAT", "GAIADR3", "GAIADR2", "GAIADR1")
+CATALOG_FORMATS = ("ecsv", "fits")
+
+SPEC = """
+    # Source finding
+    save_catalogs = boolean(default=False) # Write the source catalogs that were found
+    use_custom_catalogs = boolean(default=False) # Use the catalogs named in catfile, in the association or in the exposures instead of finding sources
+    catalog_format = string(default='ecsv') # Format of the catalogs that are written: ecsv or fits
+    catfile = string(default='') # File with two columns, exposure and catalog, for use_custom_catalogs
+    starfinder = option('dao', 'iraf', 'segmentation', default='iraf') # Algorithm that finds sources
+    snr_threshold = float(min=0.0, default=10.0) # Detection threshold in standard deviations of the background
+    kernel_fwhm = float(min=0.0, default=2.5) # Width (FWHM) of a point source, pixels
+    bkg_boxsize = integer(min=1, default=400) # Side of the boxes in which the background is estimated, pixels
+
+    # dao and iraf only
+    minsep_fwhm = float(min=0.0, default=0.0) # Smallest separation of two detections, in kernel_fwhm
+    sigma_radius = float(min=0.0, default=1.5) # Radius at which the kernel is cut off, in standard deviations
+    sharplo = float(default=0.5) # Lower bound on sharpness
+    sharphi = float(default=2.0) # Upper bound on sharpness
+    roundlo = float(default=0.0) # Lower bound on roundness
+    roundhi = float(default=0.2) # Upper bound on roundness
+    brightest = integer(min=1, default=200) # Keep this many of the brightest sources, None for all
+    peakmax = float(default=None) # Leave out sources with a pixel at or above this value
+
+    # segmentation only
+    npixels = integer(min=1, default=10) # Smallest number of connected pixels that make a source
+    connectivity = option('4', '8', default='8') # Whether pixels connect along edges (4) or also at corners (8)
+    nlevels = integer(min=1, default=32) # Number of levels for deblending
+    contrast = float(min=0.0, max=1.0, default=0.001) # Share of the flux that a deblended source must have
+    multithresh_mode = option('exponential', 'linear', 'sinh', default='exponential') # Spacing of the deblending levels
+    localbkg_width = integer(min=0, default=0) # Width of the annulus for a local background, pixels, 0 for none
+    apermask_method = option('correct', 'mask', 'none', default='correct') # What becomes of neighbours within an aperture
+    kron_params = float_list(min=2, max=3, default=None) # Kron aperture: scale, smallest radius, smallest circular radius
+    deblend = boolean(default=True) # Separate sources that touch
+
+    # Relative alignment
+    enforce_user_order = boolean(default=False) # Take the first exposure as reference and the others in their order
+    expand_refcat = boolean(default=False) # Match with the sources of all exposures aligned so far, not of the reference alone
+    minobj = integer(min=1, default=15) # Smallest number of matches for a fit
+    fitgeometry = option('shift', 'rshift', 'rscale', 'general', default='rshift') # What is fitted: shift, +rotation, +scale, or all of the matrix
+    nclip = integer(min=0, default=3) # Largest number of clipping passes
+    sigma = float(min=0.0, default=3.0) # Clipping limit in units of the rms
+    clip_accum = boolean(default=False) # Whether a clipped source stays out in later passes, in both alignments
+    searchrad = float(min=0.0, default=2.0) # Radius in which the offset is sought, arcsec
+    use2dhist = boolean(default=True) # Seek the offset in all of searchrad, otherwise within tolerance of xoffset and yoffset
+    separation = float(min=0.0, default=1.0) # Sources nearer to each other than this are ambiguous at full tolerance, arcsec
+    tolerance = float(min=0.0, default=0.7) # Largest distance of a match once the offset is known, arcsec
+    xoffset = float(default=0.0) # Expected offset image minus reference to the east, arcsec
+    yoffset = float(default=0.0) # Expected offset image minus reference to the north, arcsec
+
+    # Absolute alignment
+    abs_refcat = string(default='') # Reference catalog: a file, GAIADR3, GAIADR2, GAIADR1 or GAIAREFCAT; empty for none
+    save_abs_catalog = boolean(default=False) # Write the reference catalog that was used
+    abs_minobj = integer(min=1, default=15) # As minobj, for the absolute alignment
+    abs_fitgeometry = option('shift', 'rshift', 'rscale', 'general', default='rshift') # As fitgeometry, for the absolute alignment
+    abs_nclip = integer(min=0, default=3) # As nclip, for the absolute alignment
+    abs_sigma = float(min=0.0, default=3.0) # As sigma, for the absolute alignment
+    abs_searchrad = float(min=0.0, default=6.0) # As searchrad, for the absolute alignment
+    abs_use2dhist = boolean(default=True) # As use2dhist, for the absolute alignment
+    abs_separation = float(min=0.0, default=1.0) # As separation, for the absolute alignment
+    abs_tolerance = float(min=0.0, default=0.7) # As tolerance, for the absolute alignment
+
+    # FITS SIP approximation
+    sip_approx = boolean(default=True) # Write a SIP approximation of the WCS
+    sip_max_pix_error = float(min=0.0, default=0.01) # Largest error of the approximation, pixels
+    sip_degree = integer(min=1, max=6, default=None) # Degree of the polynomial, None for the lowest that is good enough
+    sip_max_inv_pix_error = float(min=0.0, default=0.01) # Largest error of the inverse, pixels
+    sip_inv_degree = integer(min=1, max=6, default=None) # Degree of the inverse polynomial, None for the lowest that is good enough
+    sip_npoints = integer(min=3, default=12) # Points per axis for the fit of the polynomials
+
+    # Running the step
+    output_ext = string(default='.fits') # Type of the results
+    output_use_model = boolean(default=True) # Name the results after the exposures
+    in_memory = boolean(default=True) # Keep exposures in memory, otherwise in temporary files
+"""
+
+_POSITIVE = ("snr_threshold", "kernel_fwhm", "sigma_radius", "sigma", "searchrad", "separation", "tolerance")
+_POSITIVE_ABSOLUTE = ("abs_sigma", "abs_searchrad", "abs_separation", "abs_tolerance")
+_POSITIVE_SIP = ("sip_max_pix_error", "sip_max_inv_pix_error")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """All parameters of a run.
+
+    Attributes
+    ----------
+    find : FindConfig
+    relative : StageConfig
+    absolute : StageConfig or None
+        None when no absolute alignment is asked for.
+    sip : SipConfig
+    abs_refcat : str
+        File or service; empty for none.
+    expand_refcat : bool
+        The effective value: always true with an absolute alignment.
+    enforce_user_order : bool
+    use_custom_catalogs : bool
+    catfile : str
+    save_catalogs, save_abs_catalog : bool
+    catalog_format : str
+    """
+
+    find: FindConfig
+    relative: StageConfig
+    absolute: StageConfig | None
+    sip: SipConfig
+    abs_refcat: str = ""
+    expand_refcat: bool = False
+    enforce_user_order: bool = False
+    use_custom_catalogs: bool = False
+    catfile: str = ""
+    save_catalogs: bool = False
+    save_abs_catalog: bool = False
+    catalog_format: str = "ecsv"
+
+
+def make_config(values: Mapping[str, Any]) -> Config:
+    """Check the values of the spec against each other and the disk, and group them.
+
+    Parameters
+    ----------
+    values : mapping
+        Value of every parameter in `SPEC`, as validated by the spec.
+
+    Raises
+    ------
+    ParameterError
+        Names the parameter and says what would be right.
+    """
+    for name in (*_POSITIVE, *_POSITIVE_ABSOLUTE, *_POSITIVE_SIP):
+        if not (math.isfinite(values[name]) and values[name] > 0.0):
+            raise ParameterError(name, values[name], "must be greater than 0")
+    for low, high in (("sharplo", "sharphi"), ("roundlo", "roundhi")):
+        if values[low] > values[high]:
+            raise ParameterError(low, values[low], f"must not be greater than {high} = {values[high]}")
+    if values["catalog_format"] not in CATALOG_FORMATS:
+        raise ParameterError("catalog_format", values["catalog_format"], f"must be {' or '.join(CATALOG_FORMATS)}")
+    catfile = _text(values["catfile"])
+    if values["use_custom_catalogs"] and catfile and not Path(catfile).is_file():
+        raise ParameterError("catfile", catfile, "there is no such file")
+    abs_refcat = _text(values["abs_refcat"])
+    if abs_refcat and abs_refcat.upper() not in SERVICES and not Path(abs_refcat).expanduser().is_file():
+        raise ParameterError("abs_refcat", abs_refcat, f"must be an existing file or one of {', '.join(SERVICES)}")
+    relative = _stage(Stage.RELATIVE, values, "")
+    absolute = _stage(Stage.ABSOLUTE, values, "abs_")
+    return Config(
+        find=_find(values),
+        relative=relative,
+        absolute=absolute if abs_refcat else None,
+        sip=SipConfig(
+            approximate=values["sip_approx"],
+            max_pix_error=values["sip_max_pix_error"],
+            degree=values["sip_degree"],
+            max_inv_pix_error=values["sip_max_inv_pix_error"],
+            inv_degree=values["sip_inv_degree"],
+            npoints=values["sip_npoints"],
+        ),
+        abs_refcat=abs_refcat,
+        expand_refcat=values["expand_refcat"] or bool(abs_refcat),
+        enforce_user_order=values["enforce_user_order"],
+        use_custom_catalogs=values["use_custom_catalogs"],
+        catfile=catfile,
+        save_catalogs=values["save_catalogs"],
+        save_abs_catalog=values["save_abs_catalog"],
+        catalog_format=values["catalog_format"],
+    )
+
+
+def _text(value: str | None) -> str:
+    return "" if value is None or value.strip() == "None" else value.strip()
+
+
+def _find(values: Mapping[str, Any]) -> FindConfig:
+    fields = {name: values[name] for name in FindConfig.__dataclass_fields__}
+    fields["connectivity"] = int(values["connectivity"])
+    kron = values["kron_params"]
+    fields["kron_params"] = (2.5, 1.4, 0.0) if kron is None else tuple(kron)
+    return FindConfig(**fields)
+
+
+def _stage(stage: Stage, values: Mapping[str, Any], prefix: str) -> StageConfig:
+    """The same record for both stages; offsets and clip_accum have no parameter of the absolute stage."""
+    names = set(StageConfig.__dataclass_fields__) - {"stage", "clip_accum"}
+    fields = {name: values[prefix + name] for name in names if prefix + name in values}
+    config = StageConfig(stage=stage, clip_accum=values["clip_accum"], **fields)
+    if config.separation <= math.sqrt(2.0) * config.tolerance:
+        least = math.sqrt(2.0) * config.tolerance
+        remedy = f"must be greater than sqrt(2) × {prefix}tolerance = {least:.3f}, or one source could match two"
+        raise ParameterError(f"{prefix}separation", config.separation, remedy)
+    return config
+
+
+def describe(check: str) -> str:
+    """What a check of the spec allows, in words: ``integer(min=1, default=15)`` is 'an integer, at least 1'."""
+    kind, arguments = re.fullmatch(r"\s*(\w+)\((.*)\)\s*", check, re.DOTALL).groups()  # type: ignore[union-attr]
+    bounds = dict(re.findall(r"(\w+)\s*=\s*([^,\s]+)", arguments))
+    options = re.findall(r"'([^']*)'", arguments.split("default")[0])
+    if kind == "option":
+        return "one of " + ", ".join(options)
+    words = {"boolean": "True or False", "integer": "an integer", "float": "a number", "string": "text"}.get(kind)
+    if words is None:
+        words = f"{bounds.pop('min')} to {bounds.pop('max')} numbers" if kind == "float_list" else kind
+    if "min" in bounds:
+        words += f", at least {bounds['min']}"
+    if "max" in bounds:
+        words += f", at most {bounds['max']}"
+    if bounds.get("default") == "None" or kind == "float_list":
+        words += ", or None"
+    return words
+
+
+def explain(problem: str) -> str:
+    """Add to a message of the validator what the parameter may be.
+
+    Parameters
+    ----------
+    problem : str
+        As stpipe words it: ``Config parameter 'NAME': ...`` or ``Extra value 'NAME' in root``.
+    """
+    checks = dict(re.findall(r"^\s*(\w+) = (\w+\(.*\)) #", SPEC, re.MULTILINE))
+    if extra := re.match(r"Extra value '(\w+)'", problem):
+        near = difflib.get_close_matches(extra[1], checks, n=1)
+        hint = f": did you mean '{near[0]}'?" if near else "; see `strun -h tweakreg`"
+        return f"Parameter '{extra[1]}' does not exist{hint}"
+    name = re.match(r"Config parameter '(\w+)': (.*)", problem, re.DOTALL)
+    if name is None or name[1] not in checks:
+        return problem
+    return f"Parameter '{name[1]}': {name[2].rstrip('.')}; it must be {describe(checks[name[1]])}"
+
+
+def normalise(values: dict[str, Any]) -> None:
+    """Be lenient where the spec is strict: numbers for options, and the word None, mean what they say."""
+    for name, value in values.items():
+        if name == "connectivity" and isinstance(value, (int, float)):
+            values[name] = str(int(value))
+        elif isinstance(value, str) and value == "None" and name != "apermask_method":
+            values[name] = "" if name in {"abs_refcat", "catfile"} else None
+        elif value is None and name in {"abs_refcat", "catfile"}:
+            values[name] = ""

@@ -1,0 +1,52 @@
+"""A reference catalog from a catalog service, through stcal's client."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tweakreg.errors import ServiceError
+from tweakreg.types import ReferenceCatalog
+
+#: Names that mean a service and not a file.
+SERVICES = ("GAIAREFCAT", "GAIADR3", "GAIADR2", "GAIADR1")
+
+
+def is_service(name: str) -> bool:
+    """Whether a value of abs_refcat names a service."""
+    return name.strip().upper() in SERVICES
+
+
+def query_service(name: str, ra: float, dec: float, radius: float, epoch: float) -> ReferenceCatalog:
+    """Ask a service for the stars around a position.
+
+    Parameters
+    ----------
+    name : str
+        One of `SERVICES`, in any case.
+    ra, dec : float
+        Centre, ICRS degrees.
+    radius : float
+        Degrees.
+    epoch : float
+        Decimal year to which the service moves the positions.
+
+    Returns
+    -------
+    ReferenceCatalog
+        Stars with proper motion only: the service cannot move the others.
+
+    Raises
+    ------
+    ServiceError
+        Whatever went wrong on the way.
+    """
+    from stcal.tweakreg.astrometric_utils import get_catalog
+
+    catalog = name.strip().upper()
+    try:
+        table = get_catalog(ra, dec, epoch=epoch, search_radius=radius, catalog=catalog)
+        positions = np.array([table["ra"], table["dec"]], dtype=float).reshape(2, -1)
+    except Exception as error:  # refused connections, timeouts, pages of HTML: all are one outcome
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ServiceError(f"{catalog} did not answer with a catalog: {reason}") from error
+    return ReferenceCatalog(ra=positions[0], dec=positions[1], name=catalog)

@@ -1,0 +1,236 @@
+"""A run, piece by piece, without stpipe: measure, align, apply."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tweakreg.align import align
+from tweakreg.errors import CatalogError, ServiceError, WCSError
+from tweakreg.files import staging
+from tweakreg.find.custom import read_catalog
+from tweakreg.find.finders import find_sources, inside_bounds
+from tweakreg.find.save import write_catalog
+from tweakreg.observatory import jwst
+from tweakreg.observatory.catalogs import custom_catalogs, own_catalog
+from tweakreg.observatory.jwst import Exposure
+from tweakreg.observatory.library import ModelLibrary
+from tweakreg.observatory.output import bare_name
+from tweakreg.parameters import Config
+from tweakreg.plane import TangentPlane, separation
+from tweakreg.reference.file import read_reference, write_reference
+from tweakreg.reference.service import is_service, query_service
+from tweakreg.report.lines import result_line, summary_line
+from tweakreg.types import (
+    Alignment,
+    Outcome,
+    ReferenceCatalog,
+    SourceCatalog,
+    Sources,
+    Stage,
+    StageResult,
+    Status,
+    status,
+)
+
+log = logging.getLogger(__name__)
+
+
+def reference_file(config: Config) -> ReferenceCatalog | None:
+    """The reference catalog, if it is a file: a broken one must not cost the time of finding sources."""
+    if config.absolute is None or is_service(config.abs_refcat):
+        return None
+    return read_reference(Path(config.abs_refcat).expanduser())
+
+
+def measure(library: ModelLibrary, config: Config, directory: Path) -> list[Exposure]:
+    """Find or read the sources of every exposure.
+
+    Parameters
+    ----------
+    library : ModelLibrary
+        Its members' ``meta.tweakreg_catalog`` is updated.
+    config : Config
+    directory : Path
+        Where catalogs are written, if that is asked for.
+
+    Returns
+    -------
+    list of Exposure
+        In the order of the library.
+    """
+    listed = custom_catalogs(library, config.catfile) if config.use_custom_catalogs else {}
+    exposures: list[Exposure] = []
+    found: dict[str, SourceCatalog] = {}
+    with library, _progress(range(len(library)), "sources") as indices:
+        for index in indices:
+            model = library.borrow(index)
+            path = library.member_path(index)
+            jwst.check_model(model, path)
+            name = bare_name(path)
+            own = model.meta.tweakreg_catalog if config.use_custom_catalogs else None
+            custom = listed[index] if index in listed else own_catalog(own, path)
+            if custom is not None:
+                catalog = _custom_catalog(custom, name, model)
+                model.meta.tweakreg_catalog = str(custom)
+            else:
+                catalog = find_sources(jwst.read_pixels(model), config.find, name)
+                if config.save_catalogs:
+                    model.meta.tweakreg_catalog = f"{name}_cat.{config.catalog_format}"
+                    found[model.meta.tweakreg_catalog] = catalog
+            log.info("%s: %d sources %s", name, len(catalog), f"in {custom}" if custom else "found")
+            exposures.append(jwst.read_exposure(model, catalog, name, str(library.members[index]["group_id"])))
+            library.shelve(model, index, modify=custom is not None or config.save_catalogs)
+    if found:
+        with staging(directory) as temporary:
+            for filename, catalog in found.items():
+                write_catalog(catalog, temporary / filename)
+    return exposures
+
+
+def _custom_catalog(path: Path, name: str, model: Any) -> SourceCatalog:
+    """A custom catalog without the sources where the WCS is not valid."""
+    catalog = read_catalog(path, name)
+    inside = inside_bounds(catalog, jwst.bounds(model))
+    if len(catalog) and not len(inside):
+        raise CatalogError(path, f"none of its {len(catalog)} sources lies on {name}: is it of another image?")
+    if len(inside) < len(catalog):
+        log.warning("%s: %d of %d sources lie outside %s", path, len(catalog) - len(inside), len(catalog), name)
+    return inside
+
+
+def align_exposures(
+    exposures: list[Exposure], reference: ReferenceCatalog | None, config: Config, directory: Path
+) -> Alignment:
+    """Align exposures to each other and, if asked for, to the reference catalog.
+
+    Parameters
+    ----------
+    exposures : list of Exposure
+    reference : ReferenceCatalog or None
+        None if it comes from a service.
+    config : Config
+    directory : Path
+        Where the reference catalog is written, if that is asked for.
+    """
+    usable = [exposure for exposure in exposures if not exposure.problem]
+    plane = jwst.common_plane(usable or exposures)
+    problem = ""
+    if config.absolute is not None:
+        log.info("expand_refcat = True, because there is an absolute alignment")
+        if reference is None and usable:
+            reference, problem = _ask_service(config, usable, plane)
+    known = None
+    if reference is not None:
+        known = Sources(xy=plane.project(reference.ra, reference.dec), weight=reference.weight, name=reference.name)
+        known = _on_this_hemisphere(known)
+        if config.save_abs_catalog:
+            with staging(directory) as temporary:
+                write_reference(reference, temporary / f"fit_{bare_name(reference.name).lower()}_ref.ecsv")
+    return align(
+        [jwst.to_image(exposure, plane) for exposure in usable],
+        plane,
+        config.relative,
+        config.absolute,
+        known,
+        reference_problem=problem,
+        enforce_user_order=config.enforce_user_order,
+        expand_refcat=config.expand_refcat,
+    )
+
+
+def _ask_service(
+    config: Config, exposures: list[Exposure], plane: TangentPlane
+) -> tuple[ReferenceCatalog | None, str]:
+    ra, dec = (np.concatenate([exposure.footprint[axis] for exposure in exposures]) for axis in (0, 1))
+    assert config.absolute is not None
+    radius = (float(separation(plane.ra, plane.dec, ra, dec).max()) + config.absolute.searchrad) / 3600.0
+    epoch = float(np.nanmean([exposure.epoch for exposure in exposures]))
+    if not np.isfinite(epoch):
+        return None, "no exposure says when it was taken"
+    try:
+        return query_service(config.abs_refcat, plane.ra, plane.dec, radius, epoch), ""
+    except ServiceError as error:
+        return None, str(error)
+
+
+def _on_this_hemisphere(sources: Sources) -> Sources:
+    """Without stars that have no place on the plane."""
+    here = np.isfinite(sources.xy).all(axis=1)
+    weight = None if sources.weight is None else sources.weight[here]
+    return replace(sources, xy=sources.xy[here], weight=weight)
+
+
+def results_of(exposure: Exposure, alignment: Alignment, config: Config) -> tuple[StageResult, StageResult]:
+    """How the relative and the absolute stage ended for one image."""
+    if exposure.problem:
+        relative = StageResult(
+            stage=Stage.RELATIVE, outcome=Outcome.UNSUPPORTED_WCS, detail=exposure.problem
+        )
+        outcome = Outcome.NOT_REQUESTED if config.absolute is None else Outcome.UNSUPPORTED_WCS
+        return relative, replace(relative, stage=Stage.ABSOLUTE, outcome=outcome)
+    return alignment.relative[exposure.group], alignment.absolute[exposure.group]
+
+
+def apply(library: ModelLibrary, exposures: list[Exposure], alignment: Alignment, config: Config) -> list[Status]:
+    """Correct the exposures and say how it went, one line per image and stage.
+
+    Returns
+    -------
+    list of Status
+        What was written to each ``meta.cal_step.tweakreg``.
+    """
+    statuses = []
+    with library, _progress(list(enumerate(exposures)), "corrections") as items:
+        for index, exposure in items:
+            model = library.borrow(index)
+            results = results_of(exposure, alignment, config)
+            if not exposure.problem and exposure.group in alignment.corrections:
+                results = _correct(model, exposure, results, alignment, config)
+            statuses.append(status(*(result.outcome for result in results)))
+            jwst.set_status(model, statuses[-1])
+            library.shelve(model, index)
+            for result in results:
+                if result.outcome is not Outcome.NOT_REQUESTED:
+                    level = logging.INFO if result.outcome in (Outcome.ALIGNED, Outcome.REFERENCE) else logging.WARNING
+                    log.log(level, result_line(exposure.name, result))
+    log.info(summary_line(statuses))
+    return statuses
+
+
+def _correct(
+    model: Any, exposure: Exposure, results: tuple[StageResult, StageResult], alignment: Alignment, config: Config
+) -> tuple[StageResult, StageResult]:
+    """Correct one exposure; a WCS that turns out not to allow it is an outcome of this image alone."""
+    tied = results[1].outcome is Outcome.ALIGNED
+    wcs_name = f"FIT-LVL3-{config.abs_refcat}" if tied else None
+    try:
+        jwst.apply_correction(model, alignment.corrections[exposure.group], alignment.plane, wcs_name)
+    except WCSError as error:
+        return results_of(replace(exposure, problem=str(error)), alignment, config)
+    if config.sip.approximate:
+        problem = jwst.update_sip(model, config.sip)
+        if problem:
+            log.warning("%s: SIP approximation: %s", exposure.name, problem)
+    return results
+
+
+@contextmanager
+def _progress(items: Any, what: str) -> Iterator[Any]:
+    """A progress bar on a terminal; elsewhere the log lines show the progress."""
+    from tqdm import tqdm
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    loggers = [logging.getLogger(name) for name in ("tweakreg", "stpipe")]
+    with tqdm(items, desc=what, unit="image", disable=None, leave=False) as bar:
+        if bar.disable:
+            yield items
+        else:
+            with logging_redirect_tqdm(loggers):
+                yield bar

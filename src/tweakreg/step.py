@@ -1,0 +1,152 @@
+"""The step: a thin shell around `tweakreg.run` that speaks stpipe."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from stpipe import Step
+from stpipe.config_parser import ConfigObj
+from stpipe.exceptions import StpipeExitException, ValidationError
+from stpipe.library import AbstractModelLibrary
+
+from tweakreg.errors import ParameterError, TweakRegError
+from tweakreg.parameters import SPEC, explain, make_config, normalise
+from tweakreg.pars import from_crds
+
+log = logging.getLogger(__name__)
+
+
+class TweakRegStep(Step):  # type: ignore[misc]
+    """Align exposures to each other and to a reference catalog.
+
+    The input is an association, or one or several calibrated exposures.
+    """
+
+    class_alias = "tweakreg"
+    spec = SPEC
+
+    def process(self, *inputs: Any) -> AbstractModelLibrary:
+        """Align exposures.
+
+        Parameters
+        ----------
+        *inputs : str, Path, dict, datamodel, list or library
+            An association, one exposure, or several.
+
+        Returns
+        -------
+        ModelLibrary
+            The exposures with corrected WCS and ``meta.cal_step.tweakreg``. Inputs are not changed.
+
+        Raises
+        ------
+        TweakRegError
+            Parameters or files that cannot be used; under ``strun`` one sentence and exit code 1.
+        """
+        from tweakreg import run
+        from tweakreg.observatory.library import open_library
+        from tweakreg.observatory.output import plan_outputs
+
+        try:
+            config = make_config(self.get_pars())
+            library = open_library(inputs, on_disk=not self.in_memory, input_dir=self.input_dir or "")
+            if self.save_results:
+                plan_outputs(library, self._directory, self._suffix, self.output_file)
+            reference = run.reference_file(config)
+            exposures = run.measure(library, config, self._directory)
+            alignment = run.align_exposures(exposures, reference, config, self._directory)
+            run.apply(library, exposures, alignment, config)
+        except TweakRegError as error:
+            raise _as_exit(error) from error
+        return library
+
+    @property
+    def _directory(self) -> Path:
+        return Path(self.search_attr("output_dir") or ".").expanduser()
+
+    @property
+    def _suffix(self) -> str:
+        return str(self.suffix or self.default_suffix()).lstrip("_")
+
+    def default_suffix(self) -> str:
+        """The results are named after the step, whatever the parameter file calls it."""
+        return "tweakreg"
+
+    def save_model(self, model: Any, *args: Any, **kwargs: Any) -> Any:
+        """Save a library in one go: all of its results, or none."""
+        if not isinstance(model, AbstractModelLibrary):
+            return super().save_model(model, *args, **kwargs)
+        from tweakreg.observatory.output import plan_outputs, save_library
+
+        try:
+            outputs = plan_outputs(model, self._directory, self._suffix, self.output_file)
+            return save_library(model, outputs, self._suffix, self.output_file)
+        except TweakRegError as error:
+            raise _as_exit(error) from error
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        normalise(kwargs)
+        try:
+            super().__init__(*args, **kwargs)
+        except ValidationError as error:
+            raise _as_exit(_parameter_error(error)) from None
+
+    @classmethod
+    def from_config_section(cls, config: ConfigObj, *args: Any, **kwargs: Any) -> TweakRegStep:
+        """Create the step from a configuration; a wrong value is one sentence and not a page."""
+        normalise(config)
+        try:
+            return super().from_config_section(config, *args, **kwargs)  # type: ignore[no-any-return]
+        except ValidationError as error:
+            problem = _parameter_error(error)
+            log.error("%s", problem)
+            raise _as_exit(problem) from None
+
+    @classmethod
+    def get_config_from_reference(cls, dataset: Any, *args: Any, **kwargs: Any) -> ConfigObj:
+        """Parameters of the data set from CRDS, where it is configured."""
+        look_up = super().get_config_from_reference
+        return from_crds(lambda: look_up(dataset, *args, **kwargs), ConfigObj())
+
+    @classmethod
+    def _get_crds_parameters(cls, dataset: Any) -> tuple[dict[str, Any], str]:
+        from tweakreg.observatory.crds import crds_parameters
+
+        return from_crds(lambda: crds_parameters(dataset), {}), "jwst"
+
+    @staticmethod
+    def get_stpipe_loggers() -> tuple[str, ...]:
+        """Loggers that stpipe sends to the terminal."""
+        return ("tweakreg", "stpipe", "stcal", "stdatamodels", "CRDS", "py.warnings")
+
+    @classmethod
+    def _datamodels_open(cls, init: Any, **kwargs: Any) -> Any:
+        from tweakreg.observatory.library import ModelLibrary
+
+        return ModelLibrary(init, **kwargs)
+
+
+def _parameter_error(error: ValidationError) -> ParameterError:
+    """The validator's message in terms of the parameter."""
+    lines = [explain(line) for line in str(error).splitlines() if line.strip()]
+    return ParameterError.of_message("; ".join(lines))
+
+
+def _as_exit(error: TweakRegError) -> TweakRegError:
+    """The same error, also an `StpipeExitException`: strun then ends with code 1 and no traceback.
+
+    Callers in Python still catch it by its own class, such as `ParameterError`.
+    """
+    if isinstance(error, StpipeExitException):
+        return error
+    kind = type(error)
+    both = type(kind.__name__, (kind, StpipeExitException), {"__module__": kind.__module__, "__init__": _copy_error})
+    return both(error)  # type: ignore[no-any-return]
+
+
+def _copy_error(self: Any, error: TweakRegError) -> None:
+    Exception.__init__(self, *error.args)
+    self.__dict__.update(error.__dict__)
+    self._exit_status = 1

@@ -1,0 +1,427 @@
+"""The records that pass between the rooms of the package."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tweakreg.plane import Floats, TangentPlane
+
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.intp]
+
+
+class Stage(enum.Enum):
+    """The two alignments of a run."""
+
+    RELATIVE = "relative"
+    ABSOLUTE = "absolute"
+
+
+class Outcome(enum.Enum):
+    """How a stage ended for one group of images; the value is the sentence a person reads."""
+
+    ALIGNED = "aligned"
+    REFERENCE = "reference: the others were aligned to it"
+    NOT_NEEDED = "only one exposure: there was nothing to align it to"
+    NOT_REQUESTED = "not requested"
+    TOO_FEW_SOURCES = "too few sources: lower snr_threshold or minobj, or check kernel_fwhm"
+    TOO_FEW_MATCHES = "too few matches: check searchrad, tolerance and the source finding"
+    AMBIGUOUS = "ambiguous: the matches could be chance, or two offsets explain them equally well"
+    TOO_LARGE = "the correction is larger than searchrad allows"
+    SINGULAR = "the matched stars do not determine the fit: use a simpler fitgeometry"
+    NO_OVERLAP = "no overlap with the other exposures"
+    NOT_TIED = "not tied to the other exposures, only to the reference catalog if at all"
+    NO_REFERENCE = "there is no usable reference catalog"
+    NOTHING_ALIGNED = "the others could not be aligned to it"
+    UNSUPPORTED_WCS = "the WCS has no V2-V3 frame in which it could be corrected"
+
+    @property
+    def sentence(self) -> str:
+        """What happened, and where it helps, what to change."""
+        return self.value
+
+
+class Status(enum.Enum):
+    """Values of ``meta.cal_step.tweakreg``."""
+
+    COMPLETE = "COMPLETE"
+    FAILED = "FAILED"
+    SKIPPED = "SKIPPED"
+
+
+_RELATIVE_SUCCESS = {Outcome.ALIGNED, Outcome.REFERENCE}
+_ABSOLUTE_REPLACES = {Outcome.NOT_NEEDED, Outcome.NO_OVERLAP, Outcome.NOT_TIED}
+
+
+def status(relative: Outcome, absolute: Outcome) -> Status:
+    """The one table from outcomes to ``cal_step``.
+
+    COMPLETE if every requested stage succeeded. An image that could not be tied to
+    the others is complete where the reference catalog ties it instead.
+    """
+    if absolute is Outcome.NOT_REQUESTED:
+        return Status.COMPLETE if relative in _RELATIVE_SUCCESS else Status.FAILED
+    relative_ok = relative in _RELATIVE_SUCCESS | _ABSOLUTE_REPLACES
+    return Status.COMPLETE if relative_ok and absolute is Outcome.ALIGNED else Status.FAILED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pixels:
+    """What source finding needs of an exposure.
+
+    Attributes
+    ----------
+    data : (ny, nx) float array
+        Science pixels, any unit.
+    error : (ny, nx) float array or None
+        Standard deviations, same unit.
+    mask : (ny, nx) bool array
+        True where a pixel must not be used.
+    bounds : ((xmin, xmax), (ymin, ymax)) or None
+        Where the WCS is valid, in 0-indexed pixels; sources outside are dropped.
+    """
+
+    data: Floats
+    error: Floats | None
+    mask: Bools
+    bounds: tuple[tuple[float, float], tuple[float, float]] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceCatalog:
+    """Sources of one image.
+
+    Attributes
+    ----------
+    x, y : (N,) float arrays
+        Positions in pixels; the centre of the first pixel is (0, 0).
+    flux : (N,) float array
+        Flux in the unit of the image; NaN where a custom catalog has none.
+    weight : (N,) float array or None
+        Relative weight in the fit, where the catalog gives one.
+    name : str
+        Name for messages.
+    """
+
+    x: Floats
+    y: Floats
+    flux: Floats
+    weight: Floats | None = None
+    name: str = ""
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, index: Bools | Ints) -> SourceCatalog:
+        weight = None if self.weight is None else self.weight[index]
+        return SourceCatalog(x=self.x[index], y=self.y[index], flux=self.flux[index], weight=weight, name=self.name)
+
+    @classmethod
+    def empty(cls, name: str = "") -> SourceCatalog:
+        """A catalog without sources."""
+        none = np.empty(0)
+        return cls(x=none, y=none, flux=none, name=name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceCatalog:
+    """Stars with known positions.
+
+    Attributes
+    ----------
+    ra, dec : (M,) float arrays
+        ICRS positions, degrees.
+    weight : (M,) float array or None
+        Relative weight in the fit.
+    name : str
+        Name for messages.
+    """
+
+    ra: Floats
+    dec: Floats
+    weight: Floats | None = None
+    name: str = "reference catalog"
+
+    def __len__(self) -> int:
+        return len(self.ra)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """Sources on the common tangent plane: x east, y north, arcsec.
+
+    Attributes
+    ----------
+    xy : (N, 2) float array
+        Positions, arcsec.
+    weight : (N,) float array or None
+        Relative weight in the fit.
+    name : str
+        Name for messages.
+    """
+
+    xy: Floats
+    weight: Floats | None = None
+    name: str = ""
+
+    def __len__(self) -> int:
+        return len(self.xy)
+
+    def moved(self, affine: Affine) -> Sources:
+        """The same sources after a transformation."""
+        return Sources(xy=affine(self.xy), weight=self.weight, name=self.name)
+
+    @classmethod
+    def joined(cls, parts: list[Sources], name: str) -> Sources:
+        """All sources of several catalogs; weights only if every non-empty one has them."""
+        full = [part for part in parts if len(part)]
+        if not full:
+            return cls(xy=np.empty((0, 2)), name=name)
+        weights = [part.weight for part in full if part.weight is not None]
+        weight = np.concatenate(weights) if len(weights) == len(full) else None
+        return cls(xy=np.concatenate([part.xy for part in full]), weight=weight, name=name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """One image as the alignment sees it: no pixels, no WCS.
+
+    Attributes
+    ----------
+    name : str
+        Name for messages.
+    group : str
+        Images of one group receive one correction.
+    footprint : (V, 2) float array
+        Vertices on the common plane, arcsec.
+    pixel_scale : float
+        arcsec per pixel.
+    sources : Sources
+        Positions on the common plane.
+    """
+
+    name: str
+    group: str
+    footprint: Floats
+    pixel_scale: float
+    sources: Sources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Affine:
+    """``reference = matrix @ image + shift`` on the common plane.
+
+    Attributes
+    ----------
+    matrix : (2, 2) float array
+    shift : (2,) float array
+        arcsec.
+    """
+
+    matrix: Floats = field(default_factory=lambda: np.eye(2))
+    shift: Floats = field(default_factory=lambda: np.zeros(2))
+
+    def __call__(self, xy: Floats) -> Floats:
+        return np.asarray(xy @ self.matrix.T + self.shift)
+
+    def after(self, first: Affine) -> Affine:
+        """The transformation that applies `first`, then this one."""
+        return Affine(matrix=self.matrix @ first.matrix, shift=self.matrix @ first.shift + self.shift)
+
+    @property
+    def inverse(self) -> Affine:
+        """The transformation back."""
+        matrix = np.linalg.inv(self.matrix)
+        return Affine(matrix=matrix, shift=-matrix @ self.shift)
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether it changes nothing at all."""
+        return bool(np.array_equal(self.matrix, np.eye(2)) and not self.shift.any())
+
+    @property
+    def rotation(self) -> float:
+        """Mean rotation of the axes, degrees, from east towards north."""
+        (a, b), (c, d) = self.matrix
+        return float(np.degrees(np.arctan2(c - b, a + d)))
+
+    @property
+    def scale(self) -> float:
+        """Geometric mean of the scales of the axes."""
+        return float(np.sqrt(abs(np.linalg.det(self.matrix))))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageConfig:
+    """Matching and fitting parameters of one stage, as in the step's spec."""
+
+    stage: Stage
+    minobj: int = 15
+    searchrad: float = 2.0
+    use2dhist: bool = True
+    separation: float = 1.0
+    tolerance: float = 0.7
+    xoffset: float = 0.0
+    yoffset: float = 0.0
+    fitgeometry: str = "rshift"
+    nclip: int = 3
+    sigma: float = 3.0
+    clip_accum: bool = False
+
+    @property
+    def largest_correction(self) -> float:
+        """No corner of an image may move by more than this, arcsec."""
+        reach = self.searchrad if self.use2dhist else 0.0
+        return 2.0 * (reach + self.tolerance) + float(np.hypot(self.xoffset, self.yoffset))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindConfig:
+    """Source finding parameters, as in the step's spec."""
+
+    starfinder: str = "iraf"
+    snr_threshold: float = 10.0
+    kernel_fwhm: float = 2.5
+    bkg_boxsize: int = 400
+    minsep_fwhm: float = 0.0
+    sigma_radius: float = 1.5
+    sharplo: float = 0.5
+    sharphi: float = 2.0
+    roundlo: float = 0.0
+    roundhi: float = 0.2
+    brightest: int | None = 200
+    peakmax: float | None = None
+    npixels: int = 10
+    connectivity: int = 8
+    nlevels: int = 32
+    contrast: float = 0.001
+    multithresh_mode: str = "exponential"
+    localbkg_width: int = 0
+    apermask_method: str = "correct"
+    kron_params: tuple[float, ...] = (2.5, 1.4, 0.0)
+    deblend: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SipConfig:
+    """SIP approximation parameters, as in the step's spec."""
+
+    approximate: bool = True
+    max_pix_error: float = 0.01
+    degree: int | None = None
+    max_inv_pix_error: float = 0.01
+    inv_degree: int | None = None
+    npoints: int = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """Pairs of an image's sources and the reference's.
+
+    Attributes
+    ----------
+    image, reference : (K,) int arrays
+        Indices into the two catalogs.
+    radius : float
+        Pairs are no farther apart than this, arcsec.
+    expected_false : float
+        Number of pairs that chance alone would give within `radius`.
+    false_probability : float
+        Probability that chance alone gives as many pairs anywhere in the search area.
+    """
+
+    image: Ints
+    reference: Ints
+    radius: float
+    expected_false: float
+    false_probability: float
+
+    def __len__(self) -> int:
+        return len(self.image)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """A transformation fitted to matched stars.
+
+    Attributes
+    ----------
+    affine : Affine
+        ``reference = matrix @ image + shift``.
+    covariance : (6, 6) float array
+        Of (m11, m12, m21, m22, s1, s2), from the residuals.
+    used : (K,) bool array
+        Which matches were used; the others were clipped.
+    rms, mae : float
+        Weighted root mean square and mean of the residuals' lengths, arcsec.
+    geometry : str
+        'shift', 'rshift', 'rscale' or 'general'.
+    """
+
+    affine: Affine
+    covariance: Floats
+    used: Bools
+    rms: float
+    mae: float
+    geometry: str
+
+    @property
+    def n_used(self) -> int:
+        return int(self.used.sum())
+
+    @property
+    def n_clipped(self) -> int:
+        return int((~self.used).sum())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageResult:
+    """How one stage ended for one group.
+
+    Attributes
+    ----------
+    stage : Stage
+    outcome : Outcome
+    reference : str
+        What the group was matched with.
+    match : Match or None
+    fit : Fit or None
+        Also kept when the fit was refused; only `Alignment.corrections` is applied.
+    detail : str
+        The numbers behind the outcome.
+    """
+
+    stage: Stage
+    outcome: Outcome
+    reference: str = ""
+    match: Match | None = None
+    fit: Fit | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alignment:
+    """The result of a run.
+
+    Attributes
+    ----------
+    plane : TangentPlane
+        On which the corrections are defined.
+    relative, absolute : mapping of group to StageResult
+    corrections : mapping of group to Affine
+        What is to be applied; a group that is not listed stays as it is.
+    """
+
+    plane: TangentPlane
+    relative: Mapping[str, StageResult]
+    absolute: Mapping[str, StageResult]
+    corrections: Mapping[str, Affine]
+
+    def status(self, group: str) -> Status:
+        """The ``cal_step`` of a group."""
+        return status(self.relative[group].outcome, self.absolute[group].outcome)

@@ -1,0 +1,133 @@
+"""A correction on the common plane becomes a ``v2v3corr`` frame in a GWCS."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tweakreg.errors import WCSError
+from tweakreg.plane import TangentPlane
+from tweakreg.types import Affine
+from tweakreg.wcs.footprint import Bounds, sky
+
+#: Points per side on which a correction is carried from the common plane into the detector's.
+_GRID = 9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TelescopeAngles:
+    """Where a detector's reference point lies in the telescope's frame.
+
+    Attributes
+    ----------
+    v2_ref, v3_ref : float
+        arcsec.
+    roll_ref : float
+        degrees.
+    """
+
+    v2_ref: float
+    v3_ref: float
+    roll_ref: float
+
+
+def check_wcs(wcs: Any) -> None:
+    """Refuse a WCS that cannot be corrected.
+
+    Raises
+    ------
+    WCSError
+        There is no WCS, or no V2-V3 frame in it.
+    """
+    if wcs is None or not hasattr(wcs, "available_frames"):
+        raise WCSError("there is no GWCS: run assign_wcs first")
+    frames = wcs.available_frames
+    if "v2v3" not in frames:
+        raise WCSError(f"its frames are {', '.join(map(str, frames))}: there is no 'v2v3'")
+
+
+def correct(wcs: Any, angles: TelescopeAngles, correction: Affine, plane: TangentPlane, bounds: Bounds) -> Any:
+    """Insert a correction into a WCS, or compose it with the one that is there.
+
+    Parameters
+    ----------
+    wcs : gwcs.WCS
+        Not changed.
+    angles : TelescopeAngles
+        Of the detector. A WCS that was corrected before brings its own.
+    correction : Affine
+        ``reference = matrix @ image + shift`` on `plane`.
+    plane : TangentPlane
+    bounds : Bounds
+        Pixels over which the correction must hold.
+
+    Returns
+    -------
+    gwcs.WCS
+        With frame ``v2v3corr``; bounding box, array and pixel shape and name as before.
+
+    Raises
+    ------
+    WCSError
+        As for `check_wcs`, or its frames are in an order that cannot be corrected.
+
+    Notes
+    -----
+    The correction is affine on the common plane; in the detector's own tangent plane it
+    is so only to first order. The affine there is fitted to the corrected positions of
+    pixels all over the detector, so that nothing is extrapolated from the origin of the
+    common plane, which may be far away.
+    """
+    check_wcs(wcs)
+    corrector = _corrector(wcs, angles)
+    local = _to_detector_plane(corrector, correction, plane, bounds)
+    corrector.set_correction(matrix=local.matrix, shift=local.shift)
+    corrected = corrector.wcs
+    corrected.name = wcs.name
+    corrected.bounding_box = deepcopy(wcs.bounding_box)
+    corrected.array_shape = wcs.array_shape
+    corrected.pixel_shape = wcs.pixel_shape
+    return corrected
+
+
+def _corrector(wcs: Any, angles: TelescopeAngles) -> Any:
+    from tweakwcs.correctors import JWSTWCSCorrector
+
+    own = _angles_of_correction(wcs)
+    used = angles if own is None else own
+    info = {"v2_ref": float(used.v2_ref), "v3_ref": float(used.v3_ref), "roll_ref": float(used.roll_ref)}
+    try:
+        return JWSTWCSCorrector(wcs, info)
+    except ValueError as error:
+        raise WCSError(" ".join(map(str, error.args))) from error
+
+
+def _angles_of_correction(wcs: Any) -> TelescopeAngles | None:
+    """The angles of an earlier correction: rounded metadata need not agree with them to the last digit."""
+    frames = wcs.available_frames
+    if "v2v3corr" not in frames:
+        return None
+    transform = wcs.pipeline[frames.index("v2v3corr") - 1].transform
+    try:
+        v2, v3, roll = transform["det_to_optic_axis"].angles.value
+    except (KeyError, IndexError, AttributeError, TypeError) as error:
+        raise WCSError("its 'v2v3corr' frame was not made by a tangent-plane correction") from error
+    return TelescopeAngles(v2_ref=3600.0 * v2, v3_ref=-3600.0 * v3, roll_ref=roll)
+
+
+def _to_detector_plane(corrector: Any, correction: Affine, plane: TangentPlane, bounds: Bounds) -> Affine:
+    """The affine in the detector's tangent plane (arcsec) that moves its pixels as the correction does."""
+    (xmin, xmax), (ymin, ymax) = bounds
+    x, y = (axis.ravel() for axis in np.meshgrid(np.linspace(xmin, xmax, _GRID), np.linspace(ymin, ymax, _GRID)))
+    before = plane.project(*sky(corrector.wcs, x, y))
+    origin = np.column_stack(corrector.world_to_tanp(*plane.deproject(before)))
+    target = np.column_stack(corrector.world_to_tanp(*plane.deproject(correction(before))))
+    centre = origin.mean(axis=0)
+    design = np.column_stack([origin - centre, np.ones(len(origin))])
+    # The small displacements are fitted, not the positions: that keeps micro-arcsec.
+    solution = np.linalg.lstsq(design, target - origin, rcond=None)[0]
+    matrix = np.eye(2) + solution[:2].T
+    return Affine(matrix=matrix, shift=solution[2] - solution[:2].T @ centre)

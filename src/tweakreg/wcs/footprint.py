@@ -1,0 +1,76 @@
+"""Where a detector lies on the sky."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tweakreg.plane import Floats, separation
+
+Bounds = tuple[tuple[float, float], tuple[float, float]]
+
+
+def pixel_bounds(wcs: Any, shape: tuple[int, int]) -> Bounds:
+    """Outer edges ((xmin, xmax), (ymin, ymax)) of the pixels for which the WCS is valid.
+
+    Parameters
+    ----------
+    wcs : gwcs.WCS
+    shape : (ny, nx)
+        Shape of the image, for a WCS without bounding box.
+    """
+    box = wcs.bounding_box
+    if box is None:
+        ny, nx = shape
+        return (-0.5, nx - 0.5), (-0.5, ny - 0.5)
+    (xmin, xmax), (ymin, ymax) = box.bounding_box(order="F") if hasattr(box, "bounding_box") else box
+    return (float(xmin), float(xmax)), (float(ymin), float(ymax))
+
+
+def sky(wcs: Any, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Right ascension and declination of pixels, degrees, also on and beyond the bounding box."""
+    ra, dec = wcs(np.asarray(x, dtype=float), np.asarray(y, dtype=float), with_bounding_box=False)
+    return np.asarray(ra, dtype=float) % 360.0, np.asarray(dec, dtype=float)
+
+
+def vertices(wcs: Any, bounds: Bounds, n_per_side: int = 1) -> tuple[Floats, Floats]:
+    """Sky positions along the outer pixel edges, counter-clockwise in pixels from the lower left corner.
+
+    Parameters
+    ----------
+    wcs : gwcs.WCS
+    bounds : Bounds
+    n_per_side : int
+        1 gives the corners; more follow distorted edges.
+    """
+    (xmin, xmax), (ymin, ymax) = bounds
+    corners = np.array([[xmin, ymin], [xmax, ymin], [xmax, ymax], [xmin, ymax], [xmin, ymin]])
+    steps = np.arange(n_per_side) / n_per_side
+    points = corners[:-1, None, :] + steps[None, :, None] * np.diff(corners, axis=0)[:, None, :]
+    x, y = points.reshape(-1, 2).T
+    return sky(wcs, x, y)
+
+
+def s_region(wcs: Any, bounds: Bounds) -> str:
+    """Value of the S_REGION keyword: the sky polygon of the pixels' outer corners.
+
+    Raises
+    ------
+    ValueError
+        A corner has no sky position.
+    """
+    ra, dec = vertices(wcs, bounds)
+    if not (np.isfinite(ra).all() and np.isfinite(dec).all()):
+        raise ValueError("a corner of the image has no sky position")
+    numbers = " ".join(f"{value:.9f}" for pair in zip(ra, dec, strict=True) for value in pair)
+    return f"POLYGON ICRS  {numbers}"
+
+
+def pixel_scale(wcs: Any, bounds: Bounds) -> float:
+    """Side of a pixel in the middle of the image, arcsec: the root of its area."""
+    (xmin, xmax), (ymin, ymax) = bounds
+    x, y = (xmin + xmax) / 2.0, (ymin + ymax) / 2.0
+    ra, dec = sky(wcs, np.array([x, x + 1.0, x]), np.array([y, y, y + 1.0]))
+    sides = separation(ra[0], dec[0], ra[1:], dec[1:])
+    return float(np.sqrt(sides[0] * sides[1]))
