@@ -27,7 +27,6 @@ def from_crds(look_up: Callable[[], T], otherwise: T) -> T:
         Returned where CRDS is not configured or does not answer.
     """
     if not crds_is_configured():
-        log.info("CRDS is not configured: the parameters' defaults apply (set CRDS_PATH and CRDS_SERVER_URL to use it)")
         return otherwise
     os.environ.setdefault("CRDS_CLIENT_TIMEOUT_SECONDS", "5")
     try:

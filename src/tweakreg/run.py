@@ -123,7 +123,7 @@ def align_exposures(
     plane = jwst.common_plane(usable or exposures)
     problem = ""
     if config.absolute is not None:
-        log.info("expand_refcat = True, because there is an absolute alignment")
+        log.info("all exposures' sources are matched (expand_refcat), as always before an absolute alignment")
         if reference is None and usable:
             reference, problem = _ask_service(config, usable, plane)
     known = None

@@ -13,7 +13,7 @@ from stpipe.library import AbstractModelLibrary
 
 from tweakreg.errors import ParameterError, TweakRegError
 from tweakreg.parameters import SPEC, explain, make_config, normalise
-from tweakreg.pars import from_crds
+from tweakreg.pars import crds_is_configured, from_crds
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +108,8 @@ class TweakRegStep(Step):  # type: ignore[misc]
     def get_config_from_reference(cls, dataset: Any, *args: Any, **kwargs: Any) -> ConfigObj:
         """Parameters of the data set from CRDS, where it is configured."""
         look_up = super().get_config_from_reference
+        if not crds_is_configured():
+            log.info("CRDS is not configured (CRDS_PATH, CRDS_SERVER_URL): the defaults of the parameters apply")
         return from_crds(lambda: look_up(dataset, *args, **kwargs), ConfigObj())
 
     @classmethod
