@@ -11,8 +11,11 @@ from tweakreg.types import Affine, Fit
 #: Smallest number of stars that determines each geometry.
 MIN_STARS = {"shift": 1, "rshift": 2, "rscale": 2, "general": 3}
 
-#: A fit with matrix needs stars that spread: short ÷ long extent for 'general', extent ÷ distance for the others.
+#: A 'general' fit needs stars whose short extent is at least this share of the long one.
 MIN_SPREAD = 1e-3
+
+#: Positions whose correlation is weaker than this have no common rotation.
+MIN_CORRELATION = 0.1
 
 
 def fit_affine(image: Floats, reference: Floats, weight: Floats | None, geometry: str) -> Affine:
@@ -56,9 +59,11 @@ def fit_affine(image: Floats, reference: Floats, weight: Floats | None, geometry
     else:
         z = (image - mean_image) @ (1.0, 1.0j)
         target = (reference - mean_reference) @ (1.0, 1.0j)
-        a = np.sum(w * np.conj(z) * target) / np.sum(w * np.abs(z) ** 2)
-        if abs(a) < 0.5:
-            raise SingularFitError(geometry, len(image), float(abs(a)))
+        power = np.sum(w * np.abs(z) ** 2)
+        a = np.sum(w * np.conj(z) * target) / power
+        correlation = abs(a) * np.sqrt(power / max(np.sum(w * np.abs(target) ** 2), np.finfo(float).tiny))
+        if correlation < MIN_CORRELATION:
+            raise SingularFitError(geometry, len(image), float(correlation))
         a = a / abs(a) if geometry == "rshift" else a
         matrix = np.array([[a.real, -a.imag], [a.imag, a.real]])
     return Affine(matrix=matrix, shift=mean_reference - matrix @ mean_image)

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from tweakreg.align.trust import chance_probability
+from tweakreg.align.trust import scan_probability
 from tweakreg.plane import Floats
 from tweakreg.types import Ints
 
@@ -100,10 +100,12 @@ def find_offset(
     _, size, coarse, _ = best
     # A disc as large as the box and half its diagonal holds the pairs of a peak that straddles bins.
     radius = float(np.clip(size / np.sqrt(2.0), bin_size, tolerance))
-    offset = _refine(differences, coarse, radius)
+    in_box = np.abs(differences - coarse).max(axis=1) <= (size + bin_size) / 2.0
+    offset = _refine(differences, differences[in_box].mean(axis=0), radius)
     near = np.linalg.norm(differences - offset, axis=1) <= radius
     n_near = int(near.sum())
-    background = max((len(differences) - n_near) / (np.pi * (searchrad + tolerance) ** 2), 1e-12)
+    # One more than was seen: no pair elsewhere does not mean that there cannot be one.
+    background = (len(differences) - n_near + 1.0) / (np.pi * (searchrad + tolerance) ** 2)
     expected = background * np.pi * radius**2
     trials = max((searchrad / radius) ** 2, 1.0) * len(_box_sizes(tolerance, bin_size))
     return OffsetPeak(
@@ -111,7 +113,7 @@ def find_offset(
         radius=radius,
         n_pairs=n_near,
         expected=expected,
-        false_probability=float(chance_probability(n_near, expected, trials)),
+        false_probability=scan_probability(n_near, expected, trials),
         rival_share=_rival_share(counts, centres, searched, offset, radius, bin_size, n_near, background),
     )
 

@@ -9,7 +9,7 @@ from scipy.spatial import KDTree
 
 from tweakreg.align.fit import MIN_STARS, combined_weight, fit_affine, fit_clipped
 from tweakreg.align.match import OffsetPeak, find_offset, mutual_pairs
-from tweakreg.align.trust import MAX_FALSE_PROBABILITY, MAX_RIVAL_SHARE, chance_probability
+from tweakreg.align.trust import MAX_FALSE_PROBABILITY, MAX_RIVAL_SHARE, scan_probability
 from tweakreg.errors import SingularFitError
 from tweakreg.plane import Floats
 from tweakreg.types import Affine, Fit, Ints, Match, Outcome, Sources, StageConfig, StageResult
@@ -170,5 +170,5 @@ def _judge(image: Floats, reference: Floats, config: StageConfig, pairs: _Pairs,
         reference=pairs.reference,
         radius=pairs.radius,
         expected_false=expected,
-        false_probability=float(chance_probability(len(pairs.image), expected, trials)),
+        false_probability=scan_probability(len(pairs.image), expected, trials),
     )

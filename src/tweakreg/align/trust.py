@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
 from scipy import stats
-
-from tweakreg.plane import Floats
 
 #: A match is refused as ambiguous when chance explains it with more than this probability ...
 MAX_FALSE_PROBABILITY = 1e-3
@@ -14,22 +11,29 @@ MAX_FALSE_PROBABILITY = 1e-3
 MAX_RIVAL_SHARE = 0.7
 
 
-def chance_probability(n_pairs: ArrayLike, expected: ArrayLike, trials: float) -> Floats:
-    """Probability that the best of many places has this many pairs by chance.
+def scan_probability(n_pairs: int, expected: float, n_places: float) -> float:
+    """Probability that chance gives this many pairs somewhere in the area that was searched.
 
     Parameters
     ----------
-    n_pairs : array_like of int
-        Pairs found.
-    expected : array_like of float
-        Pairs that chance gives on average, Poisson distributed.
-    trials : float
-        Number of independent places that were looked at.
+    n_pairs : int
+        Pairs found at the best place.
+    expected : float
+        Pairs that chance gives at one place on average, Poisson distributed.
+    n_places : float
+        Number of places side by side in the area that was searched.
 
     Returns
     -------
-    float array
-        ``1 - (1 - p)**trials``, Sidak's correction of the Poisson tail p.
+    float
+
+    Notes
+    -----
+    The best place is sought everywhere, not only side by side. Clumps of n or more
+    pairs then occur at a rate of about ``n_places (n - expected)**2 P(n or more)``, the
+    scan statistic of Alm (1997), Advances in Applied Probability 29, 1, for windows
+    that are small against the area.
     """
-    tail = stats.poisson.sf(np.asarray(n_pairs) - 1, expected)
-    return np.asarray(-np.expm1(max(trials, 1.0) * np.log1p(-np.minimum(tail, 1.0 - 1e-12))))
+    tail = float(stats.poisson.sf(n_pairs - 1, expected))
+    places = max(n_places, 1.0) * max(n_pairs - expected, 1.0) ** 2
+    return float(-np.expm1(-places * tail))

@@ -1,0 +1,52 @@
+"""What several test modules need."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from tweakreg import TweakRegStep
+from tweakreg.types import Sources, Stage, StageConfig
+
+RELATIVE = StageConfig(stage=Stage.RELATIVE)
+
+
+def run(inputs, **parameters):
+    """Run the step without touching the logging of the tests."""
+    return TweakRegStep.call(inputs, configure_log=False, **parameters)
+
+
+def look(library, what):
+    """A value of every model in a library."""
+    values = []
+    with library:
+        for index, model in enumerate(library):
+            values.append(what(model))
+            library.shelve(model, index, modify=False)
+    return values
+
+
+def wcs_of(library):
+    """WCS by the name that the simulation gave."""
+    pairs = look(library, lambda model: (model.meta.filename.replace("_tweakreg.fits", "_cal.fits"), model.meta.wcs))
+    return dict(pairs)
+
+
+def statuses(library):
+    return look(library, lambda model: model.meta.cal_step.tweakreg)
+
+
+def write_association(path: Path, members, **extra) -> Path:
+    members = [{"expname": m, "exptype": "science"} if isinstance(m, str) else m for m in members]
+    path.write_text(json.dumps({"products": [{"name": "test", "members": members}], **extra}))
+    return path
+
+
+def field(n, width=60.0, seed=0, name="field"):
+    """Random sources on the plane."""
+    return Sources(xy=np.random.default_rng(seed).uniform(-width / 2, width / 2, size=(n, 2)), name=name)
+
+
+BOX = np.array([[-30.0, -30.0], [30.0, -30.0], [30.0, 30.0], [-30.0, 30.0]])
