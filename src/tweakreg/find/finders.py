@@ -38,7 +38,18 @@ def find_sources(pixels: Pixels, config: FindConfig, name: str = "") -> SourceCa
         return SourceCatalog.empty(name)
     x, y, flux = (np.asarray(table[column], dtype=float) for column in ("x_centroid", "y_centroid", "flux"))
     catalog = SourceCatalog(x=x, y=y, flux=flux, name=name)
-    return inside_bounds(catalog[np.isfinite(x) & np.isfinite(y)], pixels.bounds)
+    catalog = inside_bounds(catalog[np.isfinite(x) & np.isfinite(y) & np.isfinite(flux)], pixels.bounds)
+    return catalog if config.starfinder == "segmentation" else brightest(catalog, config.brightest)
+
+
+def brightest(catalog: SourceCatalog, number: int | None) -> SourceCatalog:
+    """The brightest sources in their old order; all for None.
+
+    Not left to photutils, which counts sources without a flux among the brightest.
+    """
+    if number is None or len(catalog) <= number:
+        return catalog
+    return catalog[np.sort(np.argsort(-catalog.flux, kind="stable")[:number])]
 
 
 def inside_bounds(
@@ -57,7 +68,6 @@ def _star_finder_options(config: FindConfig) -> dict[str, object]:
         "min_separation": max(2, int(config.minsep_fwhm * config.kernel_fwhm + 0.5)),
         "sharpness_range": (config.sharplo, config.sharphi),
         "roundness_range": (config.roundlo, config.roundhi),
-        "n_brightest": config.brightest,
         "peak_max": config.peakmax,
     }
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tweakreg.errors import WCSError
-from tweakreg.plane import TangentPlane
+from tweakreg.plane import Floats, TangentPlane
 from tweakreg.types import Affine
 from tweakreg.wcs.footprint import Bounds, sky
 
@@ -82,8 +82,9 @@ def correct(wcs: Any, angles: TelescopeAngles, correction: Affine, plane: Tangen
     common plane, which may be far away.
     """
     check_wcs(wcs)
-    corrector = _corrector(wcs, angles)
-    local = _to_detector_plane(corrector, correction, plane, bounds)
+    used = _angles_of_correction(wcs) or angles
+    corrector = _corrector(wcs, used)
+    local = _to_detector_plane(wcs, used, correction, plane, bounds)
     corrector.set_correction(matrix=local.matrix, shift=local.shift)
     corrected = corrector.wcs
     corrected.name = wcs.name
@@ -96,9 +97,7 @@ def correct(wcs: Any, angles: TelescopeAngles, correction: Affine, plane: Tangen
 def _corrector(wcs: Any, angles: TelescopeAngles) -> Any:
     from tweakwcs.correctors import JWSTWCSCorrector
 
-    own = _angles_of_correction(wcs)
-    used = angles if own is None else own
-    info = {"v2_ref": float(used.v2_ref), "v3_ref": float(used.v3_ref), "roll_ref": float(used.roll_ref)}
+    info = {"v2_ref": float(angles.v2_ref), "v3_ref": float(angles.v3_ref), "roll_ref": float(angles.roll_ref)}
     try:
         return JWSTWCSCorrector(wcs, info)
     except ValueError as error:
@@ -118,16 +117,36 @@ def _angles_of_correction(wcs: Any) -> TelescopeAngles | None:
     return TelescopeAngles(v2_ref=3600.0 * v2, v3_ref=-3600.0 * v3, roll_ref=roll)
 
 
-def _to_detector_plane(corrector: Any, correction: Affine, plane: TangentPlane, bounds: Bounds) -> Affine:
-    """The affine in the detector's tangent plane (arcsec) that moves its pixels as the correction does."""
+def _to_detector_plane(wcs: Any, angles: TelescopeAngles, correction: Affine, plane: TangentPlane, bounds: Bounds) -> Affine:
+    """The affine in the detector's tangent plane (arcsec) that moves its pixels as the correction does.
+
+    The plane is that of the frame just before the sky. tweakwcs' own tangent-plane
+    coordinates apply an earlier correction once more, so that a second one would be
+    turned by the first.
+    """
     (xmin, xmax), (ymin, ymax) = bounds
     x, y = (axis.ravel() for axis in np.meshgrid(np.linspace(xmin, xmax, _GRID), np.linspace(ymin, ymax, _GRID)))
-    before = plane.project(*sky(corrector.wcs, x, y))
-    origin = np.column_stack(corrector.world_to_tanp(*plane.deproject(before)))
-    target = np.column_stack(corrector.world_to_tanp(*plane.deproject(correction(before))))
+    before = plane.project(*sky(wcs, x, y))
+    origin = _tangent(wcs, angles, plane, before)
+    target = _tangent(wcs, angles, plane, correction(before))
     centre = origin.mean(axis=0)
     design = np.column_stack([origin - centre, np.ones(len(origin))])
     # The small displacements are fitted, not the positions: that keeps micro-arcsec.
     solution = np.linalg.lstsq(design, target - origin, rcond=None)[0]
     matrix = np.eye(2) + solution[:2].T
     return Affine(matrix=matrix, shift=solution[2] - solution[:2].T @ centre)
+
+
+def _tangent(wcs: Any, angles: TelescopeAngles, plane: TangentPlane, xy: Floats) -> Floats:
+    """Positions on the common plane in the plane that touches the V2-V3 sphere at the reference point."""
+    frames = wcs.available_frames
+    last = next(name for name in ("v2v3corr", "v2v3vacorr", "v2v3") if name in frames)
+    v2, v3 = wcs.get_transform(frames[-1], last)(*plane.deproject(xy))
+    local = TangentPlane(ra=angles.v2_ref / 3600.0, dec=angles.v3_ref / 3600.0).project(v2 / 3600.0, v3 / 3600.0)
+    turn = Affine(matrix=_rotation(angles.roll_ref))
+    return turn(local)
+
+
+def _rotation(degrees: float) -> Floats:
+    a = np.radians(degrees)
+    return np.array([[np.cos(a), np.sin(a)], [-np.sin(a), np.cos(a)]])

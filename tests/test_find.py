@@ -1,0 +1,147 @@
+"""Star finders on simulated pixels, masks, and images in which there is nothing to find."""
+
+import numpy as np
+import pytest
+from scipy.spatial import KDTree
+
+from tweakreg.errors import CatalogError
+from tweakreg.find.custom import read_catalog
+from tweakreg.find.finders import find_sources
+from tweakreg.find.save import write_catalog
+from tweakreg.observatory.jwst import read_pixels
+from tweakreg.simulate.instrument import to_pixels
+from tweakreg.simulate.models import make_model
+from tweakreg.types import FindConfig, Pixels, SourceCatalog
+
+FINDERS = {
+    "iraf": FindConfig(starfinder="iraf", roundhi=0.6, brightest=None),
+    "dao": FindConfig(starfinder="dao", roundlo=-0.6, roundhi=0.6, sharplo=0.2, brightest=None),
+    "segmentation": FindConfig(starfinder="segmentation", npixels=5),
+}
+
+
+def blank(shape=(100, 100), seed=0):
+    return np.random.default_rng(seed).normal(10.0, 1.0, size=shape)
+
+
+def pixels(data, mask=None, bounds=None):
+    return Pixels(data=data, error=None, mask=np.zeros(data.shape, bool) if mask is None else mask, bounds=bounds)
+
+
+@pytest.mark.parametrize("finder", FINDERS)
+def test_finds_the_stars_that_are_there(scene, finder):
+    exposure = scene.exposures[0]
+    model = make_model(scene, exposure)
+    catalog = find_sources(read_pixels(model), FINDERS[finder])
+    x, y = to_pixels(exposure.truth, scene.ra, scene.dec)
+    distance, _ = KDTree(np.column_stack([x, y])).query(np.column_stack([catalog.x, catalog.y]))
+    assert len(catalog) > 50
+    assert np.median(distance) < 0.12
+    assert np.mean(distance < 1.0) > 0.9
+
+
+@pytest.mark.parametrize("finder", FINDERS)
+@pytest.mark.parametrize(
+    "data",
+    [
+        blank(),
+        np.zeros((100, 100)),
+        np.full((100, 100), 7.0),
+        np.full((100, 100), np.nan),
+        np.pad(blank((60, 60)), 20, constant_values=np.nan),
+        np.full((100, 100), np.inf),
+        blank((3, 3)),
+    ],
+    ids=["noise", "zero", "constant", "NaN", "NaN edges", "infinite", "tiny"],
+)
+def test_nothing_to_find_is_an_empty_catalog(finder, data):
+    assert len(find_sources(pixels(data), FINDERS[finder])) == 0
+
+
+@pytest.mark.parametrize("finder", FINDERS)
+def test_all_masked(finder):
+    data = blank()
+    assert len(find_sources(pixels(data, np.ones(data.shape, bool)), FINDERS[finder])) == 0
+
+
+@pytest.mark.parametrize("flag", ["DO_NOT_USE", "NON_SCIENCE"])
+@pytest.mark.parametrize("finder", FINDERS)
+def test_flagged_pixels_are_no_sources(scene, finder, flag):
+    from stdatamodels.jwst.datamodels import dqflags
+
+    model = make_model(scene, scene.exposures[0])
+    model.dq[:128, :] |= dqflags.pixel[flag]
+    catalog = find_sources(read_pixels(model), FINDERS[finder])
+    assert len(catalog) > 20
+    assert (catalog.y > 126.0).all()
+
+
+def test_missing_dq_and_err_are_no_obstacle(scene):
+    model = make_model(scene, scene.exposures[0])
+    del model.dq
+    del model.err
+    assert len(find_sources(read_pixels(model), FINDERS["iraf"])) > 50
+
+
+def test_sources_outside_the_bounding_box_are_dropped(scene):
+    model = make_model(scene, scene.exposures[0])
+    model.meta.wcs.bounding_box = ((49.5, 199.5), (-0.5, 99.5))
+    catalog = find_sources(read_pixels(model), FINDERS["iraf"])
+    assert len(catalog) > 10
+    assert ((catalog.x > 49.5) & (catalog.x < 199.5) & (catalog.y < 99.5)).all()
+
+
+def test_brightest_and_peakmax(scene):
+    from dataclasses import replace
+
+    model = make_model(scene, scene.exposures[0])
+    everything = find_sources(read_pixels(model), FINDERS["iraf"])
+    few = find_sources(read_pixels(model), replace(FINDERS["iraf"], brightest=10))
+    faint = find_sources(read_pixels(model), replace(FINDERS["iraf"], peakmax=1000.0))
+    assert len(few) == 10
+    assert sorted(few.flux) == pytest.approx(np.sort(everything.flux)[-10:])
+    assert 0 < len(faint) < len(everything)
+
+
+@pytest.mark.parametrize("ending", ["ecsv", "fits"])
+def test_catalog_round_trip(tmp_path, ending):
+    catalog = SourceCatalog(x=np.array([1.25, 2.5]), y=np.array([3.0, 4.0]), flux=np.array([5.0, 6.0]), name="a")
+    write_catalog(catalog, tmp_path / f"a.{ending}")
+    again = read_catalog(tmp_path / f"a.{ending}")
+    assert np.array_equal([again.x, again.y, again.flux], [catalog.x, catalog.y, catalog.flux])
+
+
+@pytest.mark.parametrize(
+    "header", ["x y", "X Y", "xcentroid ycentroid", "XCENTROID ycentroid", "x_centroid y_centroid", "id x y weight"]
+)
+def test_column_names(tmp_path, header):
+    names = header.split()
+    (tmp_path / "a.txt").write_text(header + "\n" + " ".join(str(i + 1.5) for i in range(len(names))) + "\n")
+    catalog = read_catalog(tmp_path / "a.txt")
+    first = 1 if names[0] == "id" else 0
+    assert (catalog.x[0], catalog.y[0]) == (first + 1.5, first + 2.5)
+    assert (catalog.weight is not None) == ("weight" in names)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a b\n1 2\n", "needs a column x or xcentroid or x_centroid; it has a, b"),
+        ("x X y\n1 2 3\n", "differ only in case"),
+        ("x y\n1 nan\n", "not finite"),
+        ("x y\n1 two\n", "does not hold numbers"),
+        ("x y weight\n1 2 -1\n", "negative"),
+        ("", "not a table"),
+    ],
+)
+def test_broken_catalogs_name_the_file_and_the_problem(tmp_path, text, message):
+    path = tmp_path / "broken.txt"
+    path.write_text(text)
+    with pytest.raises(CatalogError, match=message) as error:
+        read_catalog(path)
+    assert "broken.txt" in str(error.value)
+
+
+def test_missing_catalog(tmp_path):
+    with pytest.raises(CatalogError, match="does not exist"):
+        read_catalog(tmp_path / "none.ecsv")
