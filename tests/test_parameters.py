@@ -1,0 +1,125 @@
+"""The spec and its checks."""
+
+import re
+
+import pytest
+
+from tweakreg import TweakRegStep
+from tweakreg.errors import ParameterError
+from tweakreg.parameters import SERVICES, SPEC, describe, explain, make_config
+from tweakreg.reference import service
+from tweakreg.types import Stage
+
+RELEASE = """save_catalogs use_custom_catalogs catalog_format catfile starfinder snr_threshold kernel_fwhm bkg_boxsize
+minsep_fwhm sigma_radius sharplo sharphi roundlo roundhi brightest peakmax npixels connectivity nlevels contrast
+multithresh_mode localbkg_width apermask_method kron_params deblend enforce_user_order expand_refcat minobj fitgeometry
+nclip sigma searchrad use2dhist separation tolerance xoffset yoffset abs_refcat save_abs_catalog abs_minobj
+abs_fitgeometry abs_nclip abs_sigma abs_searchrad abs_use2dhist abs_separation abs_tolerance sip_approx
+sip_max_pix_error sip_degree sip_max_inv_pix_error sip_inv_degree sip_npoints output_use_model in_memory""".split()
+
+
+def values(**changes):
+    step = TweakRegStep(**changes)
+    return step.get_pars()
+
+
+def test_every_parameter_of_the_release_is_there():
+    assert len(RELEASE) == 55
+    ours = re.findall(r"^\s*(\w+) =", SPEC, re.MULTILINE)
+    assert set(ours) - set(RELEASE) == {"clip_accum", "output_ext"}
+    assert set(RELEASE) <= set(ours)
+
+
+def test_every_parameter_has_a_comment():
+    for line in SPEC.strip().splitlines():
+        if " = " in line:
+            assert re.search(r"\) # [A-Z].{15,}", line), line
+
+
+def test_defaults():
+    config = make_config(values())
+    assert (config.find.starfinder, config.find.sigma_radius, config.find.brightest) == ("iraf", 1.5, 200)
+    assert (config.relative.searchrad, config.relative.minobj) == (2.0, 15)
+    assert config.absolute is None
+    assert not config.expand_refcat
+    assert config.find.kron_params == (2.5, 1.4, 0.0)
+
+
+def test_absolute_parameters_are_the_same_record(tmp_path):
+    (tmp_path / "ref.ecsv").touch()
+    config = make_config(values(abs_refcat=str(tmp_path / "ref.ecsv"), abs_minobj=7, clip_accum=True))
+    assert config.absolute.stage is Stage.ABSOLUTE
+    assert (config.absolute.minobj, config.absolute.searchrad, config.absolute.clip_accum) == (7, 6.0, True)
+    assert config.expand_refcat
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"separation": 0.9}, r"'separation' = 0.9: must be greater than sqrt\(2\) × tolerance = 0.990"),
+        ({"abs_refcat": "GAIADR3", "abs_separation": 0.1}, r"'abs_separation' = 0.1: .* abs_tolerance"),
+        ({"searchrad": 0.0}, "'searchrad' = 0.0: must be greater than 0"),
+        ({"sharplo": 3.0}, "'sharplo' = 3.0: must not be greater than sharphi = 2.0"),
+        ({"roundlo": 0.5}, "'roundlo'"),
+        ({"catalog_format": "csv"}, "'catalog_format' = 'csv': must be ecsv or fits"),
+        ({"use_custom_catalogs": True, "catfile": "none.txt"}, "'catfile' = 'none.txt': there is no such file"),
+        ({"abs_refcat": "none.ecsv"}, "'abs_refcat' = 'none.ecsv': must be an existing file or one of GAIAREFCAT"),
+    ],
+)
+def test_values_that_do_not_fit_together(changes, message):
+    with pytest.raises(ParameterError, match=message):
+        make_config(values(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"searchrad": -1.0}, "'searchrad'.* a number, at least 0.0"),
+        ({"sip_degree": 7}, "'sip_degree'.* an integer, at least 1, at most 6, or None"),
+        ({"minobj": "many"}, "'minobj'.* an integer, at least 1"),
+        ({"starfinder": "sextractor"}, "'starfinder'.* one of dao, iraf, segmentation"),
+        ({"kron_params": [1.0]}, "'kron_params'.* 2 to 3 numbers, or None"),
+        ({"brightest": 0}, "'brightest'"),
+        ({"serchrad": 1.0}, "'serchrad' does not exist: did you mean 'searchrad'"),
+    ],
+)
+def test_values_that_the_spec_refuses(changes, message):
+    with pytest.raises(ParameterError, match=message):
+        TweakRegStep(**changes)
+    with pytest.raises(ParameterError, match=message):
+        TweakRegStep.call("none.json", configure_log=False, **changes)
+
+
+def test_lenient_where_the_meaning_is_clear():
+    step = TweakRegStep(connectivity=8, brightest="None", abs_refcat=None, catfile="None", sip_degree="None")
+    config = make_config(step.get_pars())
+    assert (config.find.connectivity, config.find.brightest, config.abs_refcat, config.catfile) == (8, None, "", "")
+    assert config.sip.degree is None
+
+
+@pytest.mark.parametrize(
+    ("check", "words"),
+    [
+        ("boolean(default=True)", "True or False"),
+        ("integer(min=1, max=6, default=None)", "an integer, at least 1, at most 6, or None"),
+        ("option('a', 'b', default='a')", "one of a, b"),
+        ("string(default='')", "text"),
+    ],
+)
+def test_describe(check, words):
+    assert describe(check) == words
+
+
+def test_messages_of_others_pass_through():
+    assert explain("something else") == "something else"
+
+
+def test_services_are_those_of_the_reference_room():
+    assert SERVICES == service.SERVICES
+
+
+def test_parameter_file_and_its_round_trip(tmp_path):
+    step = TweakRegStep(searchrad=3.5, brightest=None, kron_params=[2.0, 1.0])
+    step.export_config(tmp_path / "pars.asdf")
+    again = TweakRegStep.from_config_file(str(tmp_path / "pars.asdf"))
+    assert again.get_pars() == step.get_pars()
