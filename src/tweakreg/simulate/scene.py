@@ -194,8 +194,11 @@ def make_scene(config: SceneConfig | None = None, **changes: Any) -> Scene:
 
 
 def _pointing(centre: TangentPlane, offset: Floats, roll: float, v2: float, v3: float) -> Pointing:
+    """The roll is kept on the field's plane: near a pole north turns with every step."""
+    up = offset + [np.sin(np.radians(roll)), np.cos(np.radians(roll))]
     ra, dec = centre.deproject(offset)
-    return Pointing(ra=float(ra), dec=float(dec), roll=roll, v2=v2, v3=v3)
+    east, north = TangentPlane(ra=float(ra), dec=float(dec)).project(*centre.deproject(up))
+    return Pointing(ra=float(ra), dec=float(dec), roll=float(np.degrees(np.arctan2(east, north))), v2=v2, v3=v3)
 
 
 def _offsets(config: SceneConfig, rng: np.random.Generator) -> Floats:

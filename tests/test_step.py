@@ -1,0 +1,276 @@
+"""The whole step, judged against the truth."""
+
+import hashlib
+import json
+import logging
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+
+from tweakreg import ModelLibrary, TweakRegStep
+from tweakreg.errors import CatalogError, InputError, OutputError, TweakRegError
+from tweakreg.plane import separation
+from tweakreg.simulate import make_scene, score
+from tweakreg.simulate.models import make_model, make_models
+from tweakreg.wcs.footprint import sky
+
+from helpers import look, run, statuses, wcs_of, write_association
+
+FIND = {"roundhi": 0.6, "kernel_fwhm": 2.0}
+
+
+@pytest.fixture(scope="module")
+def aligned(scene, scene_files, tmp_path_factory):
+    """The result of one run with everything written, and the folder."""
+    folder = tmp_path_factory.mktemp("out")
+    refcat = str(scene_files.parent / "refcat.ecsv")
+    library = run(
+        str(scene_files), abs_refcat=refcat, save_results=True, output_dir=str(folder), save_catalogs=True,
+        save_abs_catalog=True, **FIND,
+    )  # fmt: skip
+    return library, folder, refcat
+
+
+def digest(folder):
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir() if path.is_file()}
+
+
+def test_aligned_to_the_truth(scene, aligned):
+    before = score({each.filename: each.wcs for each in scene.exposures}, scene.truth, 256)
+    after = score(wcs_of(aligned[0]), scene.truth, 256)
+    assert set(statuses(aligned[0])) == {"COMPLETE"}
+    assert before.absolute.min() > 20.0
+    assert after.absolute.max() < 2.0
+    assert after.relative.max() < 1.0
+
+
+def test_what_is_written(scene, scene_files, aligned):
+    _, folder, refcat = aligned
+    names = {each.filename.replace("_cal", "_tweakreg") for each in scene.exposures}
+    catalogs = {each.filename.replace(".fits", "_cat.ecsv") for each in scene.exposures}
+    assert {path.name for path in folder.iterdir()} == names | catalogs | {
+        "scene_tweakreg_asn.json", "fit_refcat_ref.ecsv"
+    }  # fmt: skip
+    association = json.loads((folder / "scene_tweakreg_asn.json").read_text())
+    assert {member["expname"] for member in association["products"][0]["members"]} == names
+    assert len(Table.read(folder / "fit_refcat_ref.ecsv")) == len(Table.read(refcat))
+    library = ModelLibrary(folder / "scene_tweakreg_asn.json")
+    for name, catalog in look(library, lambda model: (model.meta.filename, model.meta.tweakreg_catalog)):
+        assert catalog == name.replace("_tweakreg.fits", "_cal_cat.ecsv")
+
+
+def test_files_read_back_as_they_were_in_memory(aligned):
+    library, folder, refcat = aligned
+    x, y = np.meshgrid(np.linspace(0, 255, 5), np.linspace(0, 255, 5))
+    in_memory = look(library, lambda model: sky(model.meta.wcs, x, y))
+    again = ModelLibrary(folder / "scene_tweakreg_asn.json")
+    for ours, theirs in zip(in_memory, look(again, lambda model: sky(model.meta.wcs, x, y)), strict=True):
+        assert separation(*ours, *theirs).max() < 1e-9
+    assert look(again, lambda model: model.meta.wcs.name) == [f"FIT-LVL3-{refcat}"] * 8
+    assert look(again, lambda model: model.meta.wcs.available_frames[-2]) == ["v2v3corr"] * 8
+
+
+def test_headers_describe_the_corrected_wcs(aligned):
+    from astropy.wcs import WCS
+
+    _, folder, _ = aligned
+    for path in folder.glob("*_tweakreg.fits"):
+        with fits.open(path) as hdus:
+            assert hdus[0].header["FILENAME"] == path.name
+            assert hdus[0].header["S_TWKREG"] == "COMPLETE"
+            header = hdus["SCI"].header
+            ra, dec = WCS(header).all_pix2world([0.0, 255.0], [0.0, 255.0], 0)
+            corners = np.array(header["S_REGION"].split()[2:], dtype=float).reshape(4, 2)
+        from stdatamodels.jwst import datamodels
+
+        with datamodels.open(path) as model:
+            assert separation(ra, dec, *sky(model.meta.wcs, [0, 255], [0, 255])).max() < 0.02 * 0.031
+            edges = sky(model.meta.wcs, [-0.5, 255.5, 255.5, -0.5], [-0.5, -0.5, 255.5, 255.5])
+            assert separation(*edges, *corners.T).max() < 1e-5
+
+
+def test_one_line_per_image_and_stage(scene, scene_files, caplog):
+    caplog.set_level(logging.INFO, logger="tweakreg")
+    run(str(scene_files), abs_refcat=str(scene_files.parent / "refcat.ecsv"), **FIND)
+    lines = [record.message for record in caplog.records if record.message.startswith(("relative: ", "absolute: "))]
+    assert len(lines) == 2 * len(scene.exposures)
+    assert sum("reference: the others" in line for line in lines) == 2
+    assert sum("matches" in line and "rms" in line and "mas" in line for line in lines) == 14
+    assert "8 images: 8 COMPLETE" in caplog.text
+
+
+def test_inputs_are_not_changed(scene, scene_files):
+    before = digest(scene_files.parent)
+    models = list(make_models(scene))
+    x, y = np.array([0.0, 255.0]), np.array([0.0, 255.0])
+    skies = [sky(model.meta.wcs, x, y) for model in models]
+    source = ModelLibrary(scene_files)
+    for inputs in (models, source, str(scene_files)):
+        run(inputs, **FIND)
+    for model, at in zip(models, skies, strict=True):
+        assert model.meta.cal_step.tweakreg is None
+        assert np.array_equal(sky(model.meta.wcs, x, y), at)
+    assert look(source, lambda model: model.meta.cal_step.tweakreg) == [None] * 8
+    assert digest(scene_files.parent) == before
+
+
+def test_on_disk_gives_the_same_result(scene_files, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    x, y = np.array([0.0, 255.0]), np.array([0.0, 255.0])
+    results = [look(run(str(scene_files), in_memory=memory, **FIND), lambda model: sky(model.meta.wcs, x, y))
+               for memory in (True, False)]  # fmt: skip
+    for one, other in zip(*results, strict=True):
+        assert separation(*one, *other).max() < 1e-9
+
+
+def test_aligned_data_is_aligned_again_by_next_to_nothing(aligned, tmp_path):
+    library, folder, refcat = aligned
+    again = run(str(folder / "scene_tweakreg_asn.json"), abs_refcat=refcat, **FIND)
+    x, y = np.array([0.0, 255.0]), np.array([0.0, 255.0])
+    first = look(library, lambda model: sky(model.meta.wcs, x, y))
+    second = look(again, lambda model: sky(model.meta.wcs, x, y))
+    assert set(statuses(again)) == {"COMPLETE"}
+    assert look(again, lambda model: model.meta.wcs.available_frames.count("v2v3corr")) == [1] * 8
+    for one, other in zip(first, second, strict=True):
+        # The same sources, but what lies at the edge of a match may change sides.
+        assert 1000.0 * separation(*one, *other).max() < 0.5
+
+
+def test_results_never_replace_inputs(aligned):
+    _, folder, _ = aligned
+    before = digest(folder)
+    with pytest.raises(OutputError, match="would replace the input"):
+        run(str(folder / "scene_tweakreg_asn.json"), save_results=True, output_dir=str(folder), **FIND)
+    assert digest(folder) == before
+
+
+@pytest.mark.parametrize(("ra", "dec"), [(0.0, 0.0), (45.0, 89.999), (120.0, -90.0)])
+def test_at_the_meridian_and_the_poles(ra, dec, tmp_path, catalog_models):
+    scene = make_scene(size=256, ra=ra, dec=dec, detectors=("NRCA1", "NRCA2"), n_visits=2)
+    scene.reference_catalog().write(tmp_path / "ref.ecsv")
+    models = catalog_models(scene, tmp_path)
+    library = run(models, use_custom_catalogs=True, abs_refcat=str(tmp_path / "ref.ecsv"))
+    assert set(statuses(library)) == {"COMPLETE"}
+    assert score(wcs_of(library), scene.truth, 256).absolute.max() < 0.5
+
+
+def test_aberration_frame(tmp_path, catalog_models):
+    scene = make_scene(size=256, aberration=True)
+    library = run(catalog_models(scene, tmp_path), use_custom_catalogs=True)
+    frames = ["detector", "v2v3", "v2v3vacorr", "v2v3corr", "world"]
+    assert look(library, lambda model: model.meta.wcs.available_frames)[1] == frames
+    assert score(wcs_of(library), scene.truth, 256).relative.max() < 0.2
+
+
+def test_group_id_separates_the_detectors_of_an_exposure(tmp_path, catalog_models):
+    scene = make_scene(size=256, n_exposures=2, detectors=("NRCA1", "NRCA2"))
+    models = catalog_models(scene, tmp_path)
+    for model in models:
+        model.meta.group_id = model.meta.filename
+    library = run(models, use_custom_catalogs=True)
+    # Two detectors do not overlap: without a common exposure nothing ties the pairs.
+    assert statuses(library).count("COMPLETE") == 2
+
+
+def test_one_exposure(scene, scene_files):
+    model = make_model(scene, scene.exposures[0])
+    assert statuses(run(model, **FIND)) == ["FAILED"]
+    library = run(model, abs_refcat=str(scene_files.parent / "refcat.ecsv"), **FIND)
+    assert statuses(library) == ["COMPLETE"]
+    assert score(wcs_of(library), scene.truth, 256).absolute.max() < 2.0
+
+
+def test_blank_exposures_end_in_an_outcome(tmp_path, caplog):
+    scene = make_scene(size=256, n_stars=120, blank=(1,), seed=3)
+    library = run(list(make_models(scene)), **FIND)
+    assert statuses(library) == ["COMPLETE", "FAILED", "COMPLETE", "COMPLETE"]
+    assert "too few sources" in caplog.text
+    empty = make_scene(size=256, blank=(0, 1, 2, 3))
+    assert statuses(run(list(make_models(empty)), **FIND)) == ["FAILED"] * 4
+
+
+def test_a_service_that_is_away_keeps_the_relative_solution(scene, scene_files, caplog, monkeypatch):
+    from stcal.tweakreg import astrometric_utils
+
+    def refuse(*args, **kwargs):
+        raise ConnectionError("refused")
+
+    monkeypatch.setattr(astrometric_utils.requests, "get", refuse)
+    library = run(str(scene_files), abs_refcat="GAIADR3", **FIND)
+    assert set(statuses(library)) == {"FAILED"}
+    assert score(wcs_of(library), scene.truth, 256).relative.max() < 1.0
+    assert "GAIADR3 did not answer with a catalog: refused" in caplog.text
+
+
+def test_a_wcs_that_cannot_be_corrected_is_an_outcome_of_its_image(scene, caplog):
+    import gwcs
+
+    models = list(make_models(scene))
+    frames = [(step.frame, step.transform) for step in models[0].meta.wcs.pipeline]
+    models[0].meta.wcs = gwcs.WCS([(frames[0][0], frames[0][1] | frames[1][1]), frames[2]])
+    models[2].meta.wcsinfo.v2_ref = None
+    result = statuses(run(models, **FIND))
+    assert result == ["FAILED", "COMPLETE", "FAILED"] + ["COMPLETE"] * 5
+    assert "there is no 'v2v3'" in caplog.text
+    assert "lacks v2_ref" in caplog.text
+
+
+def test_custom_catalogs_of_the_association(scene, tmp_path, catalog_models, caplog):
+    caplog.set_level(logging.INFO, logger="tweakreg")
+    models = catalog_models(scene, tmp_path)
+    members = []
+    for model in models:
+        catalog, model.meta.tweakreg_catalog = model.meta.tweakreg_catalog, None
+        model.save(tmp_path / model.meta.filename)
+        members.append({"expname": model.meta.filename, "exptype": "science",
+                        "tweakreg_catalog": catalog.rsplit("/", 1)[1]})  # fmt: skip
+    asn = write_association(tmp_path / "asn.json", members)
+    assert set(statuses(run(str(asn)))) == {"FAILED"}
+    library = run(str(asn), use_custom_catalogs=True)
+    assert set(statuses(library)) == {"COMPLETE"}
+    assert look(library, lambda model: model.meta.tweakreg_catalog)[0] == str(tmp_path / members[0]["tweakreg_catalog"])
+
+
+def test_a_catalog_of_another_image_is_refused(scene, tmp_path, catalog_models):
+    models = catalog_models(scene, tmp_path)
+    (tmp_path / "other.txt").write_text("x y\n5000 5000\n")
+    models[0].meta.tweakreg_catalog = str(tmp_path / "other.txt")
+    with pytest.raises(CatalogError, match="is it of another image"):
+        run(models, use_custom_catalogs=True)
+
+
+def test_errors_are_caught_by_their_own_class_and_leave_nothing_behind(scene_files, tmp_path):
+    fits.writeto(tmp_path / "plain.fits", np.zeros((10, 10)))
+    model = make_model(make_scene(size=64), make_scene(size=64).exposures[0])
+    model.meta.wcs = None
+    model.save(tmp_path / "nowcs_cal.fits")
+    before = digest(tmp_path)
+    for name in ("plain.fits", "nowcs_cal.fits", "missing.fits"):
+        with pytest.raises(InputError, match=name) as error:
+            run(str(tmp_path / name), save_results=True, save_catalogs=True, output_dir=str(tmp_path))
+        assert isinstance(error.value, TweakRegError)
+        assert error.value.exit_status == 1
+    assert digest(tmp_path) == before
+
+
+@pytest.mark.parametrize("finder", ["dao", "segmentation"])
+def test_the_other_star_finders(scene, scene_files, finder):
+    options = {"dao": {"roundlo": -0.6, "roundhi": 0.6, "sharplo": 0.2}, "segmentation": {"npixels": 5}}[finder]
+    library = run(str(scene_files), abs_refcat=str(scene_files.parent / "refcat.ecsv"), starfinder=finder,
+                  kernel_fwhm=2.0, **options)  # fmt: skip
+    assert set(statuses(library)) == {"COMPLETE"}
+    assert score(wcs_of(library), scene.truth, 256).absolute.max() < 3.0
+
+
+def test_sip_accuracy_out_of_reach_is_said(scene_files, caplog):
+    run(str(scene_files), sip_degree=1, sip_inv_degree=1, **FIND)
+    assert "SIP approximation: " in caplog.text
+
+
+def test_skip_in_a_pipeline(scene):
+    model = make_model(scene, scene.exposures[0], pixels=False)
+    step = TweakRegStep(skip=True)
+    step.parent = TweakRegStep()
+    assert step.run(model).meta.cal_step.tweakreg == "SKIPPED"

@@ -1,0 +1,105 @@
+"""The step as astronomers run it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from helpers import write_association
+
+STRUN = str(Path(sys.executable).with_name("strun"))
+
+
+def strun(*arguments, cwd):
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("CRDS_")}
+    return subprocess.run(
+        [STRUN, *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+@pytest.mark.parametrize("name", ["tweakreg", "tweakreg.TweakRegStep", "tweakreg::tweakreg"])
+def test_help_is_quick_and_imports_nothing_heavy(tmp_path, name):
+    code = (
+        "import sys, time; sys.argv = ['strun', '-h', sys.argv[1]]\n"
+        "from stpipe._cli.strun import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "print('HEAVY', [m for m in ('photutils', 'gwcs', 'tweakwcs', 'stdatamodels') if m in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, name], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "--searchrad" in done.stdout
+    assert "Radius in which the offset is sought, arcsec" in " ".join(done.stdout.split())
+    assert done.stdout.strip().endswith("HEAVY []")
+
+
+def test_a_folder_of_the_same_name(tmp_path):
+    (tmp_path / "tweakreg").mkdir()
+    for name in ("tweakreg.TweakRegStep", "tweakreg::tweakreg"):
+        assert strun("-h", name, cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize(("installed", "alias"), [(set(), "tweakreg"), ({"jwst"}, None), ({"romancal"}, None)])
+def test_alias_only_where_it_is_free(monkeypatch, installed, alias):
+    from tweakreg import stpipe_steps
+
+    monkeypatch.setattr(stpipe_steps, "_installed", lambda name: name in installed)
+    assert stpipe_steps.get_steps() == [("tweakreg.TweakRegStep", alias, False)]
+
+
+def test_association_in_aligned_exposures_out(scene_files, tmp_path):
+    refcat = scene_files.parent / "refcat.ecsv"
+    done = strun("tweakreg", scene_files, f"--abs_refcat={refcat}", "--roundhi=0.6", "--brightest=None", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "8 images: 8 COMPLETE" in done.stderr
+    assert len(list(tmp_path.glob("*_tweakreg.fits"))) == 8
+    assert (tmp_path / "scene_tweakreg_asn.json").exists()
+
+
+def test_several_files_and_input_dir(scene_files, tmp_path):
+    names = sorted(path.name for path in scene_files.parent.glob("*nrca1_cal.fits"))
+    done = strun("tweakreg", *names, f"--input_dir={scene_files.parent}", "--roundhi=0.6", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(list(tmp_path.glob("*_tweakreg.fits"))) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["GOOD", "--searchrad=-1"], "Parameter 'searchrad'"),
+        (["GOOD", "--separation=0.5"], "Parameter 'separation' = 0.5"),
+        (["GOOD", "--serchrad=1"], "unrecognized arguments: --serchrad=1"),
+        (["GOOD", "--starfinder=none"], "one of dao, iraf, segmentation"),
+        (["GOOD", "--abs_refcat=none.ecsv"], "Parameter 'abs_refcat' = 'none.ecsv'"),
+        (["none.json"], "none.json: the association does not exist"),
+        (["broken_asn.json"], "'exptype' is a required property"),
+        (["plain.fits"], "plain.fits: not the FITS or ASDF file of a datamodel"),
+        ([], "it is empty"),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, list) and value else None,
+)
+def test_mistakes_end_in_a_sentence(scene_files, tmp_path, arguments, message):
+    (tmp_path / "broken_asn.json").write_text('{"products": [{"members": [{"expname": "a.fits"}]}]}')
+    fits.writeto(tmp_path / "plain.fits", np.zeros((10, 10)))
+    before = sorted(path.name for path in tmp_path.iterdir())
+    done = strun("tweakreg", *[scene_files if each == "GOOD" else each for each in arguments], cwd=tmp_path)
+    said = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode not in (0, None)
+    assert message in said
+    assert "Traceback" not in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_a_member_that_is_no_datamodel_stops_the_run_before_anything_is_written(scene_files, tmp_path):
+    fits.writeto(tmp_path / "plain_cal.fits", np.zeros((10, 10)))
+    good = next(scene_files.parent.glob("*_cal.fits"))
+    asn = write_association(tmp_path / "asn.json", [str(good), "plain_cal.fits"])
+    before = sorted(path.name for path in tmp_path.iterdir())
+    done = strun("tweakreg", asn, "--save_catalogs=True", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "plain_cal.fits" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
