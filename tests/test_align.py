@@ -7,14 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers import BOX, RELATIVE, field
 from tweakreg.align import align
 from tweakreg.align.merge import SourceMap
 from tweakreg.align.overlap import group_outlines, largest_component, overlap_areas
 from tweakreg.align.register import register
 from tweakreg.plane import TangentPlane
-from tweakreg.types import Affine, Image, Outcome, Sources, Stage, StageConfig, Status, status
-
-from helpers import BOX, RELATIVE, field
+from tweakreg.types import Affine, Image, Outcome, Sources, Stage, Status, status
 
 PLANE = TangentPlane(ra=10.0, dec=20.0)
 ABSOLUTE = replace(RELATIVE, stage=Stage.ABSOLUTE, searchrad=6.0)
@@ -38,9 +37,7 @@ def image(name, sources, centre=(0.0, 0.0), group=None, error=None, noise=0.0, w
 
 
 def empty(name, group=None):
-    return Image(
-        name=name, group=group or name, footprint=BOX, pixel_scale=0.031, sources=Sources(xy=np.empty((0, 2)))
-    )
+    return Image(name=name, group=group or name, footprint=BOX, pixel_scale=0.031, sources=Sources(xy=np.empty((0, 2))))
 
 
 def outcomes(alignment, stage="relative"):
@@ -129,7 +126,11 @@ def test_weights_decide():
 
 def test_relative_alignment_and_its_reference():
     sky = field(300)
-    images = [image("a", sky), image("b", sky, error=turned(0.05, (0.5, 0.2))), image("c", sky, error=turned(0.0, (-1, 0)))]
+    images = [
+        image("a", sky),
+        image("b", sky, error=turned(0.05, (0.5, 0.2))),
+        image("c", sky, error=turned(0.0, (-1, 0))),
+    ]
     alignment = align(images, PLANE, RELATIVE)
     assert outcomes(alignment) == {"a": Outcome.REFERENCE, "b": Outcome.ALIGNED, "c": Outcome.ALIGNED}
     assert alignment.corrections["a"].is_identity
@@ -202,7 +203,8 @@ def test_a_reference_catalog_ties_what_does_not_overlap():
 def test_a_chain_of_overlaps_holds_together(expand, user_order):
     sky = field(6000, width=400.0)
     images = [
-        image(f"{i}", sky, (45 * i - 70, 0), error=turned(0, (0.1 * i, -0.2 * i)), noise=0.001, seed=i) for i in range(4)
+        image(f"{i}", sky, (45 * i - 70, 0), error=turned(0, (0.1 * i, -0.2 * i)), noise=0.001, seed=i)
+        for i in range(4)
     ]
     alignment = align(images, PLANE, RELATIVE, enforce_user_order=user_order, expand_refcat=expand)
     assert {alignment.status(str(i)) for i in range(4)} == {Status.COMPLETE}

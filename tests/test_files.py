@@ -8,16 +8,15 @@ import pytest
 from astropy.coordinates import SkyCoord
 from astropy.table import Table
 
+from helpers import look, write_association
 from tweakreg import ModelLibrary
-from tweakreg.errors import AssociationError, CatalogError, InputError, OutputError, ServiceError
+from tweakreg.errors import CatalogError, InputError, OutputError, ServiceError
 from tweakreg.observatory.association import load_association, output_association
 from tweakreg.observatory.catalogs import custom_catalogs, read_catfile
 from tweakreg.observatory.library import open_library
 from tweakreg.observatory.output import plan_outputs, stem
 from tweakreg.reference.file import read_reference
 from tweakreg.reference.service import query_service
-
-from helpers import look, write_association
 
 
 @pytest.fixture
@@ -257,7 +256,9 @@ def test_reference_rows_without_position_are_left_out_and_said(tmp_path, caplog)
     assert "proper motions are not used" in caplog.text
 
 
-@pytest.mark.parametrize("answer", ["<html>503</html>", "", "No data records", ConnectionError("refused"), TimeoutError("")])
+@pytest.mark.parametrize(
+    "answer", ["<html>503</html>", "", "No data records", ConnectionError("refused"), TimeoutError("")]
+)
 def test_every_failure_of_a_service_is_one_error(monkeypatch, answer):
     from stcal.tweakreg import astrometric_utils
 

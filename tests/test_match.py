@@ -5,9 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tweakreg.align.match import find_offset, mutual_pairs
-
 from helpers import field
+from tweakreg.align.match import find_offset, mutual_pairs
 
 SEARCH = {"searchrad": 2.0, "tolerance": 0.7, "bin_size": 0.031, "start": np.zeros(2)}
 
@@ -66,8 +65,7 @@ def test_single_pair_and_no_pair():
 
 def test_no_star_in_common_is_seen_as_chance():
     chances = [
-        find_offset(field(200, seed=i).xy, field(200, seed=1000 + i).xy, **SEARCH).false_probability
-        for i in range(100)
+        find_offset(field(200, seed=i).xy, field(200, seed=1000 + i).xy, **SEARCH).false_probability for i in range(100)
     ]
     assert np.mean(np.array(chances) < 0.05) < 0.12
 

@@ -9,14 +9,13 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
+from helpers import look, run, statuses, wcs_of, write_association
 from tweakreg import ModelLibrary, TweakRegStep
 from tweakreg.errors import CatalogError, InputError, OutputError, TweakRegError
 from tweakreg.plane import separation
 from tweakreg.simulate import make_scene, score
 from tweakreg.simulate.models import make_model, make_models
 from tweakreg.wcs.footprint import sky
-
-from helpers import look, run, statuses, wcs_of, write_association
 
 FIND = {"roundhi": 0.6, "kernel_fwhm": 2.0}
 

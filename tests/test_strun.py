@@ -17,7 +17,13 @@ STRUN = str(Path(sys.executable).with_name("strun"))
 def strun(*arguments, cwd):
     environment = {key: value for key, value in os.environ.items() if not key.startswith("CRDS_")}
     return subprocess.run(
-        [STRUN, *map(str, arguments)], cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=300
+        [STRUN, *map(str, arguments)],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
     )
 
 

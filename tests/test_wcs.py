@@ -28,9 +28,7 @@ def angles(which, pointing):
 
 def turned(degrees, shift=(0.0, 0.0), scale=1.0):
     a = np.radians(degrees)
-    return Affine(
-        matrix=scale * np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]]), shift=np.array(shift)
-    )
+    return Affine(matrix=scale * np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]]), shift=np.array(shift))
 
 
 def corrected_as_asked(wcs, corrected, correction, plane):

@@ -83,9 +83,7 @@ class SingularFitError(TweakRegError):
     """
 
     def __init__(self, geometry: str, n_points: int, condition: float) -> None:
-        super().__init__(
-            f"{n_points} stars (short ÷ long extent {condition:.2g}) do not determine a '{geometry}' fit"
-        )
+        super().__init__(f"{n_points} stars (short ÷ long extent {condition:.2g}) do not determine a '{geometry}' fit")
         self.geometry = geometry
         self.n_points = n_points
         self.condition = condition

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,4 +29,4 @@ def staging(directory: Path) -> Iterator[Path]:
     with temporary as name:
         yield Path(name)
         for path in sorted(Path(name).iterdir(), key=lambda path: (path.suffix == ".json", path.name)):
-            os.replace(path, directory / path.name)
+            path.replace(directory / path.name)

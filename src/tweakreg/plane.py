@@ -60,7 +60,7 @@ class TangentPlane:
         """Plane coordinates (N, 2), arcsec; NaN for positions on the far hemisphere."""
         east, north, depth = np.moveaxis(unit_vectors(ra, dec) @ self._axes.T, -1, 0)
         depth = np.where(depth > 0.0, depth, np.nan)
-        return ARCSEC_PER_RADIAN * np.stack([east / depth, north / depth], axis=-1)
+        return np.asarray(ARCSEC_PER_RADIAN * np.stack([east / depth, north / depth], axis=-1))
 
     def deproject(self, xy: ArrayLike) -> tuple[Floats, Floats]:
         """Right ascension and declination in degrees of plane coordinates (N, 2), arcsec."""

@@ -145,9 +145,7 @@ def align_exposures(
     )
 
 
-def _ask_service(
-    config: Config, exposures: list[Exposure], plane: TangentPlane
-) -> tuple[ReferenceCatalog | None, str]:
+def _ask_service(config: Config, exposures: list[Exposure], plane: TangentPlane) -> tuple[ReferenceCatalog | None, str]:
     ra, dec = (np.concatenate([exposure.footprint[axis] for exposure in exposures]) for axis in (0, 1))
     assert config.absolute is not None
     radius = (float(separation(plane.ra, plane.dec, ra, dec).max()) + config.absolute.searchrad) / 3600.0
@@ -170,9 +168,7 @@ def _on_this_hemisphere(sources: Sources) -> Sources:
 def results_of(exposure: Exposure, alignment: Alignment, config: Config) -> tuple[StageResult, StageResult]:
     """How the relative and the absolute stage ended for one image."""
     if exposure.problem:
-        relative = StageResult(
-            stage=Stage.RELATIVE, outcome=Outcome.UNSUPPORTED_WCS, detail=exposure.problem
-        )
+        relative = StageResult(stage=Stage.RELATIVE, outcome=Outcome.UNSUPPORTED_WCS, detail=exposure.problem)
         outcome = Outcome.NOT_REQUESTED if config.absolute is None else Outcome.UNSUPPORTED_WCS
         return relative, replace(relative, stage=Stage.ABSOLUTE, outcome=outcome)
     return alignment.relative[exposure.group], alignment.absolute[exposure.group]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from stpipe import Step
 from stpipe.config_parser import ConfigObj
@@ -12,13 +12,14 @@ from stpipe.exceptions import StpipeExitException, ValidationError
 from stpipe.library import AbstractModelLibrary
 
 from tweakreg.errors import ParameterError, TweakRegError
-from tweakreg.parameters import SPEC, explain, make_config, normalise
+from tweakreg.parameters import explain, make_config, normalise
 from tweakreg.pars import crds_is_configured, from_crds
+from tweakreg.spec import SPEC
 
 log = logging.getLogger(__name__)
 
 
-class TweakRegStep(Step):  # type: ignore[misc]
+class TweakRegStep(Step):
     """Align exposures to each other and to a reference catalog.
 
     The input is an association, or one or several calibrated exposures.
@@ -141,11 +142,9 @@ def _as_exit(error: TweakRegError) -> TweakRegError:
 
     Callers in Python still catch it by its own class, such as `ParameterError`.
     """
-    if isinstance(error, StpipeExitException):
-        return error
     kind = type(error)
     both = type(kind.__name__, (kind, StpipeExitException), {"__module__": kind.__module__, "__init__": _copy_error})
-    return both(error)  # type: ignore[no-any-return]
+    return cast(TweakRegError, both(error))
 
 
 def _copy_error(self: Any, error: TweakRegError) -> None:

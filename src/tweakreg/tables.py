@@ -53,7 +53,7 @@ def find_column(table: Table, path: str | Path, names: Sequence[str]) -> str | N
         if len(found) > 1:
             raise CatalogError(path, f"columns {', '.join(found)} differ only in case: keep one of them")
         if found:
-            return found[0]
+            return str(found[0])
     return None
 
 

@@ -236,7 +236,7 @@ class Affine:
     @property
     def inverse(self) -> Affine:
         """The transformation back."""
-        matrix = np.linalg.inv(self.matrix)
+        matrix = np.asarray(np.linalg.inv(self.matrix), dtype=float)
         return Affine(matrix=matrix, shift=-matrix @ self.shift)
 
     @property

@@ -10,7 +10,7 @@ from scipy.spatial import KDTree
 
 from tweakreg.align.trust import scan_probability
 from tweakreg.plane import Floats
-from tweakreg.types import Ints
+from tweakreg.types import Bools, Ints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ def find_offset(
     half = int(np.ceil((searchrad + tolerance) / bin_size))
     edges = (np.arange(2 * half + 2) - half - 0.5) * bin_size
     counts, _, _ = np.histogram2d(differences[:, 0], differences[:, 1], bins=(edges, edges))
-    centres = (np.arange(2 * half + 1) - half) * bin_size
+    centres = np.arange(-half, half + 1, dtype=np.float64) * np.float64(bin_size)
     distance = np.hypot(centres[:, None], centres[None, :])
     searched = distance <= searchrad + 0.5 * bin_size
     reachable = distance <= searchrad + tolerance
@@ -129,7 +129,7 @@ def _differences(image: Floats, reference: Floats, start: Floats, reach: float) 
         return np.empty((0, 2))
     which = np.repeat(np.arange(len(moved)), lengths)
     other = np.concatenate([np.asarray(found, dtype=np.intp) for found in neighbours if found])
-    return moved[which] - reference[other]
+    return np.asarray(moved[which] - reference[other])
 
 
 def _box_sizes(tolerance: float, bin_size: float) -> list[int]:
@@ -164,7 +164,7 @@ def _refine(differences: Floats, offset: Floats, radius: float) -> Floats:
 def _rival_share(
     counts: Floats,
     centres: Floats,
-    searched: Floats,
+    searched: Bools,
     offset: Floats,
     radius: float,
     bin_size: float,
@@ -172,7 +172,7 @@ def _rival_share(
     background: float,
 ) -> float:
     """Excess of the best offset that is clearly another one, as a share of the peak's excess."""
-    box = max(1, int(round(np.sqrt(np.pi) * radius / bin_size)) | 1)
+    box = max(1, round(np.sqrt(np.pi) * radius / bin_size) | 1)
     smooth = np.rint(ndimage.uniform_filter(counts, box, mode="constant") * box**2)
     far = np.hypot(centres[:, None] - offset[0], centres[None, :] - offset[1]) > 3.0 * radius
     if not (searched & far).any():

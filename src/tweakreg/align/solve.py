@@ -10,7 +10,7 @@ import numpy as np
 from tweakreg.align.register import register
 from tweakreg.align.sequential import Component, Group, align_relative, make_groups
 from tweakreg.plane import TangentPlane
-from tweakreg.types import Affine, Alignment, Image, Outcome, Sources, Stage, StageConfig, StageResult
+from tweakreg.types import Alignment, Image, Outcome, Sources, Stage, StageConfig, StageResult
 
 
 def align(
@@ -48,9 +48,7 @@ def align(
         hold together, and every set that the reference catalog ties.
     """
     groups = make_groups(images)
-    components = align_relative(
-        images, relative, enforce_user_order=enforce_user_order, expand_refcat=expand_refcat
-    )
+    components = align_relative(images, relative, enforce_user_order=enforce_user_order, expand_refcat=expand_refcat)
     relative_results = _relative_results(groups, components, relative)
     if absolute is None:
         results = {group.name: StageResult(stage=Stage.ABSOLUTE, outcome=Outcome.NOT_REQUESTED) for group in groups}

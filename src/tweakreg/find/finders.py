@@ -113,8 +113,10 @@ def _find_segments(pixels: Pixels, threshold: float, config: FindConfig) -> Tabl
         aperture_mask_method=config.apermask_method,
         kron_params=config.kron_params,
     )
-    table = _quietly(lambda: catalog.to_table(columns=["x_centroid", "y_centroid", "segment_flux"]))
-    table.rename_column("segment_flux", "flux")
+    columns = ["x_centroid", "y_centroid", "segment_flux"]
+    table = _quietly(lambda: catalog.to_table(columns=columns))
+    if table is not None:
+        table.rename_column("segment_flux", "flux")
     return table
 
 
@@ -125,7 +127,7 @@ def _smooth(data: Floats, mask: Bools, fwhm: float) -> Floats:
     kernel = Gaussian2DKernel(fwhm * gaussian_fwhm_to_sigma)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return np.nan_to_num(convolve(data, kernel, mask=mask))
+        return np.asarray(np.nan_to_num(convolve(data, kernel, mask=mask)))
 
 
 def _quietly(find: Callable[[], Table | None]) -> Table | None:

@@ -27,7 +27,7 @@ _GROUP_KEYWORDS = (
 )
 
 
-class ModelLibrary(AbstractModelLibrary):  # type: ignore[misc]
+class ModelLibrary(AbstractModelLibrary):
     """Exposures of an association, grouped by exposure.
 
     Parameters
@@ -105,7 +105,7 @@ class ModelLibrary(AbstractModelLibrary):  # type: ignore[misc]
 
     def member_path(self, index: int) -> Path:
         """The file of an exposure; for an open datamodel its file name."""
-        return self.asn_dir / self._members[index]["expname"]
+        return self.asn_dir / str(self._members[index]["expname"])
 
     def finalize_result(self, step: Any, reference_files_used: list[tuple[str, str]]) -> None:
         """Nothing is added after the step, so exposures on disk need not be opened once more."""
@@ -189,7 +189,7 @@ def open_library(inputs: tuple[Any, ...], *, on_disk: bool, input_dir: str = "")
         return ModelLibrary(_relative_to(init, input_dir), on_disk=on_disk)
     if isinstance(init, (str, Path)):
         return ModelLibrary(_located(init, input_dir), on_disk=on_disk)
-    items = [init] if _is_model(init) else list(init)
+    items: list[Any] = [init] if _is_model(init) else list(init)
     items = [_located(item, input_dir) if isinstance(item, (str, Path)) else item.copy() for item in items]
     for number, item in enumerate(items, start=1):
         if _is_model(item) and item.meta.filename is None:

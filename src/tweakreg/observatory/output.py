@@ -87,9 +87,7 @@ def save_library(library: ModelLibrary, outputs: list[Path], suffix: str, output
                 model.save(temporary / output.name)
                 library.shelve(model, index, modify=False)
         if asn_name is not None and library.association is not None:
-            names = {
-                member["expname"]: output.name for member, output in zip(library.members, outputs, strict=True)
-            }
+            names = {member["expname"]: output.name for member, output in zip(library.members, outputs, strict=True)}
             association = output_association(library.association, names, library.asn_dir, directory)
             (temporary / asn_name).write_text(json.dumps(association, indent=4) + "\n", encoding="utf-8")
     written = [*outputs, *([directory / asn_name] if asn_name else [])]

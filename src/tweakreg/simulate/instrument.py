@@ -135,9 +135,7 @@ def _to_v2v3(detector: Detector) -> Any:
     backward = _fitted_inverse(forward)
     angle, scale = np.radians(detector.v3yangle), detector.pixel_scale * half
     parity = detector.vparity
-    matrix = scale * np.array(
-        [[parity * np.cos(angle), np.sin(angle)], [-parity * np.sin(angle), np.cos(angle)]]
-    )
+    matrix = scale * np.array([[parity * np.cos(angle), np.sin(angle)], [-parity * np.sin(angle), np.cos(angle)]])
     centre = (detector.size - 1.0) / 2.0
     normalise = (models.Shift(-centre) & models.Shift(-centre)) | (models.Scale(1 / half) & models.Scale(1 / half))
     polynomial = models.Mapping((0, 1, 0, 1)) | forward[0] & forward[1]

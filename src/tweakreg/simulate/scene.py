@@ -161,9 +161,7 @@ def make_scene(config: SceneConfig | None = None, **changes: Any) -> Scene:
     """
     config = replace(config or SceneConfig(), **changes)
     rng = np.random.default_rng(config.seed)
-    detectors = [
-        Detector(name=name, size=config.size, pixel_scale=config.pixel_scale) for name in config.detectors
-    ]
+    detectors = [Detector(name=name, size=config.size, pixel_scale=config.pixel_scale) for name in config.detectors]
     centre = TangentPlane(ra=config.ra, dec=config.dec)
     exposures: list[SimulatedExposure] = []
     visit_shifts = rng.normal(scale=config.visit_error, size=(config.n_visits, 2))

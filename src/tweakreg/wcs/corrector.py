@@ -117,7 +117,9 @@ def _angles_of_correction(wcs: Any) -> TelescopeAngles | None:
     return TelescopeAngles(v2_ref=3600.0 * v2, v3_ref=-3600.0 * v3, roll_ref=roll)
 
 
-def _to_detector_plane(wcs: Any, angles: TelescopeAngles, correction: Affine, plane: TangentPlane, bounds: Bounds) -> Affine:
+def _to_detector_plane(
+    wcs: Any, angles: TelescopeAngles, correction: Affine, plane: TangentPlane, bounds: Bounds
+) -> Affine:
     """The affine in the detector's tangent plane (arcsec) that moves its pixels as the correction does.
 
     The plane is that of the frame just before the sky. tweakwcs' own tangent-plane

@@ -68,4 +68,6 @@ def is_sip_keyword(name: str) -> bool:
     prefix, _, rest = name.partition("_")
     if prefix in {"a", "b", "ap", "bp"}:
         return rest == "order" or rest.replace("_", "").isdigit()
-    return name in {"cdelt1", "cdelt2", "sipmxerr", "sipiverr"} or (name[:2] in {"pc", "cd"} and name[2:].replace("_", "").isdigit())
+    if prefix[:2] in {"pc", "cd"}:
+        return prefix[2:].isdigit() and rest.isdigit()
+    return name in {"cdelt1", "cdelt2", "sipmxerr", "sipiverr"}

@@ -1,0 +1,113 @@
+"""Simulate, align with ``strun`` as a user would, and compare with the truth."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import asdf
+import numpy as np
+
+from tweakreg.errors import InputError, OutputError
+from tweakreg.simulate.models import write_scene
+from tweakreg.simulate.scene import make_scene
+from tweakreg.simulate.score import Score, score
+
+
+def run_demo(directory: Path, size: int, n_exposures: int, seed: int, plot: Path | None) -> int:
+    """Run the demo and print a table.
+
+    Parameters
+    ----------
+    directory : Path
+        New or empty folder.
+    size : int
+        Pixels per side of a detector.
+    n_exposures, seed : int
+    plot : Path or None
+        Where to draw the errors.
+
+    Returns
+    -------
+    int
+        Exit code of ``strun``.
+
+    Raises
+    ------
+    OutputError
+        The folder has something in it.
+    """
+    if directory.exists() and any(directory.iterdir()):
+        raise OutputError(f"{directory} is not empty: name another folder")
+    if size < 128:
+        raise InputError("--size", "the demo needs at least 128 pixels per side")
+    scene = make_scene(size=size, n_exposures=n_exposures, n_visits=2, detectors=("NRCA1", "NRCA2"), seed=seed)
+    print(f"Simulating {len(scene.exposures)} images of {size} × {size} pixels in {directory} ...", flush=True)
+    association = write_scene(scene, directory)
+    command = ["strun", "tweakreg.TweakRegStep", association.name, "--abs_refcat=refcat.ecsv"]
+    print("$ " + shlex.join(command), flush=True)
+    command[0] = str(Path(sys.executable).with_name("strun"))
+    with (directory / "strun.log").open("w", encoding="utf-8") as log:
+        done = subprocess.run(command, cwd=directory, stdout=log, stderr=subprocess.STDOUT, check=False)
+    if done.returncode:
+        print(f"strun ended with exit code {done.returncode}; see {directory / 'strun.log'}")
+        return done.returncode
+    print_comparison(directory, size)
+    if plot is not None:
+        plot_comparison(directory, size, plot)
+        print(f"Wrote {plot}")
+    return 0
+
+
+def compare(directory: Path, size: int) -> tuple[Score, Score, list[str]]:
+    """Scores before and after, and the status of each exposure in a demo's folder."""
+    with asdf.open(directory / "truth.asdf") as file:
+        truth = dict(file["truth"])
+        before, after, statuses = {}, {}, []
+        for name in truth:
+            before[name] = _wcs(directory / name)[0]
+            after[name], status = _wcs(directory / name.replace("_cal.fits", "_tweakreg.fits"))
+            statuses.append(status)
+        return score(before, truth, size), score(after, truth, size), statuses
+
+
+def _wcs(path: Path) -> tuple[Any, str]:
+    from stdatamodels.jwst import datamodels
+
+    with datamodels.open(path) as model:
+        return model.meta.wcs, str(model.meta.cal_step.tweakreg)
+
+
+def print_comparison(directory: Path, size: int) -> None:
+    """Print a table of errors, mas."""
+    before, after, statuses = compare(directory, size)
+    width = max(map(len, before.names))
+    print(f"\n{'error of the WCS, mas':{width}}   absolute           relative")
+    print(f"{'exposure':{width}}   before    after    before    after   status")
+    rows = zip(before.names, before.absolute, after.absolute, before.relative, after.relative, statuses, strict=True)
+    for name, a, b, c, d, status in rows:
+        print(f"{name:{width}} {a:8.2f} {b:8.3f}  {c:8.2f} {d:8.3f}   {status}")
+    medians = [np.median(each) for each in (before.absolute, after.absolute, before.relative, after.relative)]
+    print(f"{'median':{width}} {medians[0]:8.2f} {medians[1]:8.3f}  {medians[2]:8.2f} {medians[3]:8.3f}")
+
+
+def plot_comparison(directory: Path, size: int, path: Path) -> None:
+    """Draw one star in all exposures, at the places where the WCS before and after put its pixels.
+
+    Raises
+    ------
+    InputError
+        matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise InputError(path, "drawing needs matplotlib: pip install 'tweakreg[plot]'") from error
+    from tweakreg.simulate.picture import draw_before_after
+
+    figure = Figure(figsize=(8, 4), layout="constrained")
+    draw_before_after(figure, directory, size)
+    figure.savefig(path, dpi=100)

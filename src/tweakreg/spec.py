@@ -1,0 +1,74 @@
+"""The step's parameters as stpipe reads them: name, type, bounds, default, and what each is for."""
+
+SPEC = """
+    # Source finding
+    save_catalogs = boolean(default=False) # Write the source catalogs that were found
+    use_custom_catalogs = boolean(default=False) # Use the catalogs named in catfile, in the association or in the exposures instead of finding sources
+    catalog_format = string(default='ecsv') # Format of the catalogs that are written: ecsv or fits
+    catfile = string(default='') # File with two columns, exposure and catalog, for use_custom_catalogs
+    starfinder = option('dao', 'iraf', 'segmentation', default='iraf') # Algorithm that finds sources
+    snr_threshold = float(min=0.0, default=10.0) # Detection threshold in standard deviations of the background
+    kernel_fwhm = float(min=0.0, default=2.5) # Width (FWHM) of a point source, pixels
+    bkg_boxsize = integer(min=1, default=400) # Side of the boxes in which the background is estimated, pixels
+
+    # dao and iraf only
+    minsep_fwhm = float(min=0.0, default=0.0) # Smallest separation of two detections, in kernel_fwhm
+    sigma_radius = float(min=0.0, default=1.5) # Radius at which the kernel is cut off, in standard deviations
+    sharplo = float(default=0.5) # Lower bound on sharpness
+    sharphi = float(default=2.0) # Upper bound on sharpness
+    roundlo = float(default=0.0) # Lower bound on roundness
+    roundhi = float(default=0.2) # Upper bound on roundness
+    brightest = integer(min=1, default=200) # Keep this many of the brightest sources, None for all
+    peakmax = float(default=None) # Leave out sources with a pixel at or above this value
+
+    # segmentation only
+    npixels = integer(min=1, default=10) # Smallest number of connected pixels that make a source
+    connectivity = option('4', '8', default='8') # Whether pixels connect along edges (4) or also at corners (8)
+    nlevels = integer(min=1, default=32) # Number of levels for deblending
+    contrast = float(min=0.0, max=1.0, default=0.001) # Share of the flux that a deblended source must have
+    multithresh_mode = option('exponential', 'linear', 'sinh', default='exponential') # Spacing of the deblending levels
+    localbkg_width = integer(min=0, default=0) # Width of the annulus for a local background, pixels, 0 for none
+    apermask_method = option('correct', 'mask', 'none', default='correct') # What becomes of neighbours within an aperture
+    kron_params = float_list(min=2, max=3, default=None) # Kron aperture: scale, smallest radius, smallest circular radius
+    deblend = boolean(default=True) # Separate sources that touch
+
+    # Relative alignment
+    enforce_user_order = boolean(default=False) # Take the first exposure as reference and the others in their order
+    expand_refcat = boolean(default=False) # Match with the sources of all exposures aligned so far, not of the reference alone
+    minobj = integer(min=1, default=15) # Smallest number of matches for a fit
+    fitgeometry = option('shift', 'rshift', 'rscale', 'general', default='rshift') # What is fitted: shift, +rotation, +scale, or all of the matrix
+    nclip = integer(min=0, default=3) # Largest number of clipping passes
+    sigma = float(min=0.0, default=3.0) # Clipping limit in units of the rms
+    clip_accum = boolean(default=False) # Whether a clipped source stays out in later passes, in both alignments
+    searchrad = float(min=0.0, default=2.0) # Radius in which the offset is sought, arcsec
+    use2dhist = boolean(default=True) # Seek the offset in all of searchrad, otherwise within tolerance of xoffset and yoffset
+    separation = float(min=0.0, default=1.0) # Sources nearer to each other than this are ambiguous at full tolerance, arcsec
+    tolerance = float(min=0.0, default=0.7) # Largest distance of a match once the offset is known, arcsec
+    xoffset = float(default=0.0) # Expected offset image minus reference to the east, arcsec
+    yoffset = float(default=0.0) # Expected offset image minus reference to the north, arcsec
+
+    # Absolute alignment
+    abs_refcat = string(default='') # Reference catalog: a file, GAIADR3, GAIADR2, GAIADR1 or GAIAREFCAT; empty for none
+    save_abs_catalog = boolean(default=False) # Write the reference catalog that was used
+    abs_minobj = integer(min=1, default=15) # As minobj, for the absolute alignment
+    abs_fitgeometry = option('shift', 'rshift', 'rscale', 'general', default='rshift') # As fitgeometry, for the absolute alignment
+    abs_nclip = integer(min=0, default=3) # As nclip, for the absolute alignment
+    abs_sigma = float(min=0.0, default=3.0) # As sigma, for the absolute alignment
+    abs_searchrad = float(min=0.0, default=6.0) # As searchrad, for the absolute alignment
+    abs_use2dhist = boolean(default=True) # As use2dhist, for the absolute alignment
+    abs_separation = float(min=0.0, default=1.0) # As separation, for the absolute alignment
+    abs_tolerance = float(min=0.0, default=0.7) # As tolerance, for the absolute alignment
+
+    # FITS SIP approximation
+    sip_approx = boolean(default=True) # Write a SIP approximation of the WCS
+    sip_max_pix_error = float(min=0.0, default=0.01) # Largest error of the approximation, pixels
+    sip_degree = integer(min=1, max=6, default=None) # Degree of the polynomial, None for the lowest that is good enough
+    sip_max_inv_pix_error = float(min=0.0, default=0.01) # Largest error of the inverse, pixels
+    sip_inv_degree = integer(min=1, max=6, default=None) # Degree of the inverse polynomial, None for the lowest that is good enough
+    sip_npoints = integer(min=3, default=12) # Points per axis for the fit of the polynomials
+
+    # Running the step
+    output_ext = string(default='.fits') # Type of the results
+    output_use_model = boolean(default=True) # Name the results after the exposures
+    in_memory = boolean(default=True) # Keep exposures in memory, otherwise in temporary files
+"""
