@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ def make_model(scene: Scene, exposure: SimulatedExposure, *, pixels: bool = True
             saturated * (flags["SATURATED"] | flags["DO_NOT_USE"]) + bad * np.uint32(flags["DO_NOT_USE"])
         ).astype(np.uint32)
     _set_metadata(model, exposure)
-    model.meta.wcs = exposure.wcs
+    model.meta.wcs = deepcopy(exposure.wcs)
     model.meta.wcsinfo.s_region = s_region(exposure.wcs, pixel_bounds(exposure.wcs, (size, size)))
     return model
 
