@@ -25,6 +25,7 @@ def test_agrees_with_fits_tan(origin, xy):
     oracle = WCS(naxis=2)
     oracle.wcs.ctype = ["RA---TAN", "DEC--TAN"]
     oracle.wcs.crval = origin
+    oracle.wcs.lonpole = 180.0
     oracle.wcs.cdelt = [1 / 3600.0, 1 / 3600.0]
     oracle.wcs.crpix = [1.0, 1.0]
     sky = oracle.wcs_pix2world(np.array(xy), 0)

@@ -157,18 +157,36 @@ def _judge(image: Floats, reference: Floats, config: StageConfig, pairs: _Pairs,
     The search was free in the offset and in the other parameters of the fit, each over
     about ``tolerance / radius`` distinguishable values: that many places were looked at.
     """
-    inner, outer = 3.0 * pairs.radius, 3.0 * pairs.radius + 2.0 * config.tolerance
-    moved, tree = KDTree(affine(image)), KDTree(reference)
-    n_ring = moved.count_neighbors(tree, outer) - moved.count_neighbors(tree, inner)
-    density = (n_ring + 1.0) / (np.pi * (outer**2 - inner**2))
-    expected = float(density * np.pi * pairs.radius**2)
+    expected = _expected_pairs(affine(image), reference, config, pairs.radius)
     reach = (config.searchrad if config.use2dhist else 0.0) + config.tolerance
     extra = _FREE_PARAMETERS[config.fitgeometry] - 2
-    trials = (reach / pairs.radius) ** 2 * max(config.tolerance / pairs.radius, 1.0) ** extra
+    n_places = (reach / pairs.radius) ** 2 * max(config.tolerance / pairs.radius, 1.0) ** extra
     return Match(
         image=pairs.image,
         reference=pairs.reference,
         radius=pairs.radius,
         expected_false=expected,
-        false_probability=scan_probability(len(pairs.image), expected, trials),
+        false_probability=scan_probability(len(pairs.image), expected, n_places),
     )
+
+
+def _expected_pairs(image: Floats, reference: Floats, config: StageConfig, radius: float) -> float:
+    """Number of chance pairs within `radius` that `mutual_pairs` would keep.
+
+    All differences between the catalogs in a ring around the match give their density; a
+    pair is kept if neither source has a neighbour of its own catalog nearer than the
+    isolation, which has the probability ``exp(-density * pi * isolation**2)`` for each.
+    """
+    inner, outer = 3.0 * radius, 3.0 * radius + 2.0 * config.tolerance
+    ours, theirs = KDTree(image), KDTree(reference)
+    n_ring = ours.count_neighbors(theirs, outer) - ours.count_neighbors(theirs, inner)
+    density = (n_ring + 1.0) / (np.pi * (outer**2 - inner**2))
+    isolation = config.separation * radius / config.tolerance
+    neighbours = [_mean_neighbours(tree, max(outer, 2.0 * isolation)) for tree in (ours, theirs)]
+    alone = np.exp(-sum(neighbours) * (isolation / max(outer, 2.0 * isolation)) ** 2)
+    return float(density * np.pi * radius**2 * alone)
+
+
+def _mean_neighbours(tree: KDTree, distance: float) -> float:
+    """How many other sources of its own catalog a source has within a distance, on average."""
+    return float(tree.count_neighbors(tree, distance) / tree.n - 1.0)

@@ -29,11 +29,14 @@ def scan_probability(n_pairs: int, expected: float, n_places: float) -> float:
 
     Notes
     -----
-    The best place is sought everywhere, not only side by side. Clumps of n or more
-    pairs then occur at a rate of about ``n_places (n - expected)**2 P(n or more)``, the
-    scan statistic of Alm (1997), Advances in Applied Probability 29, 1, for windows
-    that are small against the area.
+    The best place is sought everywhere, not only side by side, which makes clumps more
+    frequent than ``n_places`` independent draws: by the excess in standard deviations,
+    as for the level crossings of a random function (Rice 1945, Bell System Technical
+    Journal 24, 46). On random catalogs of 20 to 300 sources this states the
+    probability about twice too high; on denser ones, whose nearest pairs exclude each
+    other, it is higher still: it errs on the side of refusing.
     """
     tail = float(stats.poisson.sf(n_pairs - 1, expected))
-    places = max(n_places, 1.0) * max(n_pairs - expected, 1.0) ** 2
+    excess = (n_pairs - expected) / np.sqrt(max(expected, 1.0))
+    places = max(n_places, 1.0) * max(excess, 1.0)
     return float(-np.expm1(-places * tail))
