@@ -3,6 +3,9 @@
 import hashlib
 import json
 import logging
+import shutil
+from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -273,3 +276,43 @@ def test_skip_in_a_pipeline(scene):
     step = TweakRegStep(skip=True)
     step.parent = TweakRegStep()
     assert step.run(model).meta.cal_step.tweakreg == "SKIPPED"
+
+
+@pytest.mark.parametrize("save_catalogs", [False, True])
+def test_on_disk_each_exposure_is_opened_three_times_and_written_twice(
+    scene_files, tmp_path, monkeypatch, save_catalogs
+):
+    from stdatamodels.jwst import datamodels
+
+    monkeypatch.chdir(tmp_path)
+    opened, written = Counter(), Counter()
+
+    def stem_of(path):
+        return Path(path).name.rsplit("_", 1)[0]
+
+    def counted(function, counter):
+        def call(path, *args, **kwargs):
+            counter[stem_of(path)] += 1
+            return function(path, *args, **kwargs)
+
+        return call
+
+    save, copyfile = datamodels.ImageModel.save, shutil.copyfile
+    monkeypatch.setattr(datamodels, "open", counted(datamodels.open, opened))
+    monkeypatch.setattr(datamodels, "read_metadata", counted(datamodels.read_metadata, opened))
+    monkeypatch.setattr(
+        datamodels.ImageModel, "save", lambda self, path: counted(lambda p: save(self, p), written)(path)
+    )
+    monkeypatch.setattr(shutil, "copyfile", lambda a, b: (counted(lambda p: None, written)(b), copyfile(a, b)))
+    library = run(str(scene_files), in_memory=False, save_results=True, save_catalogs=save_catalogs,
+                  output_dir="out", **FIND)  # fmt: skip
+    assert len(opened) == len(written) == 8
+    assert max(opened.values()) <= 3
+    assert max(written.values()) <= 2
+    results = ModelLibrary("out/scene_tweakreg_asn.json")
+    assert look(results, lambda model: model.meta.filename) == look(library, lambda model: model.meta.filename)
+    assert set(statuses(results)) == {"COMPLETE"}
+    x = np.array([0.0, 255.0])
+    for one, other in zip(*(look(each, lambda model: sky(model.meta.wcs, x, x)) for each in (library, results)),
+                          strict=True):  # fmt: skip
+        assert separation(*one, *other).max() < 1e-9

@@ -55,7 +55,7 @@ def measure(library: ModelLibrary, config: Config, directory: Path) -> list[Expo
     Parameters
     ----------
     library : ModelLibrary
-        Its members' ``meta.tweakreg_catalog`` is updated.
+        Not changed.
     config : Config
     directory : Path
         Where catalogs are written, if that is asked for.
@@ -76,17 +76,20 @@ def measure(library: ModelLibrary, config: Config, directory: Path) -> list[Expo
             name = bare_name(path)
             own = model.meta.tweakreg_catalog if config.use_custom_catalogs else None
             custom = listed[index] if index in listed else own_catalog(own, path)
+            catalog_name = None
             if custom is not None:
-                catalog = _custom_catalog(custom, name, model)
-                model.meta.tweakreg_catalog = str(custom)
+                catalog, catalog_name = _custom_catalog(custom, name, model), str(custom)
             else:
                 catalog = find_sources(jwst.read_pixels(model), config.find, name)
                 if config.save_catalogs:
-                    model.meta.tweakreg_catalog = f"{name}_cat.{config.catalog_format}"
-                    found[model.meta.tweakreg_catalog] = catalog
+                    catalog_name = f"{name}_cat.{config.catalog_format}"
+                    found[catalog_name] = catalog
             log.info("%s: %d sources %s", name, len(catalog), f"in {custom}" if custom else "found")
-            exposures.append(jwst.read_exposure(model, catalog, name, str(library.members[index]["group_id"])))
-            library.shelve(model, index, modify=custom is not None or config.save_catalogs)
+            exposure = jwst.read_exposure(model, catalog, name, str(library.members[index]["group_id"]))
+            exposures.append(replace(exposure, catalog_name=catalog_name))
+            # Nothing is changed yet, so that an exposure on disk is written once only.
+            library.put_back(model, index, changed=False)
+            del model
     if found:
         with staging(directory) as temporary:
             for filename, catalog in found.items():
@@ -174,8 +177,24 @@ def results_of(exposure: Exposure, alignment: Alignment, config: Config) -> tupl
     return alignment.relative[exposure.group], alignment.absolute[exposure.group]
 
 
-def apply(library: ModelLibrary, exposures: list[Exposure], alignment: Alignment, config: Config) -> list[Status]:
+def apply(
+    library: ModelLibrary,
+    exposures: list[Exposure],
+    alignment: Alignment,
+    config: Config,
+    filenames: list[str] | None = None,
+) -> list[Status]:
     """Correct the exposures and say how it went, one line per image and stage.
+
+    Parameters
+    ----------
+    library : ModelLibrary
+        Its exposures are changed.
+    exposures : list of Exposure
+    alignment : Alignment
+    config : Config
+    filenames : list of str, optional
+        Under which the exposures will be saved.
 
     Returns
     -------
@@ -191,7 +210,12 @@ def apply(library: ModelLibrary, exposures: list[Exposure], alignment: Alignment
                 results = _correct(model, exposure, results, alignment, config)
             statuses.append(status(*(result.outcome for result in results)))
             jwst.set_status(model, statuses[-1])
-            library.shelve(model, index)
+            if exposure.catalog_name is not None:
+                model.meta.tweakreg_catalog = exposure.catalog_name
+            if filenames is not None:
+                model.meta.filename = filenames[index]
+            library.put_back(model, index, changed=True)
+            del model
             for result in results:
                 if result.outcome is not Outcome.NOT_REQUESTED:
                     level = logging.INFO if result.outcome in (Outcome.ALIGNED, Outcome.REFERENCE) else logging.WARNING

@@ -53,12 +53,14 @@ class TweakRegStep(Step):
         try:
             config = make_config(self.get_pars())
             library = open_library(inputs, on_disk=not self.in_memory, input_dir=self.input_dir or "")
+            filenames = None
             if self.save_results:
-                plan_outputs(library, self._directory, self._suffix, self.output_file)
+                outputs = plan_outputs(library, self._directory, self._suffix, self.output_file)
+                filenames = [path.name for path in outputs]
             reference = run.reference_file(config)
             exposures = run.measure(library, config, self._directory)
             alignment = run.align_exposures(exposures, reference, config, self._directory)
-            run.apply(library, exposures, alignment, config)
+            run.apply(library, exposures, alignment, config, filenames)
         except TweakRegError as error:
             raise _as_exit(error) from error
         return library

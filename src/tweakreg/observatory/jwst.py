@@ -38,6 +38,8 @@ class Exposure:
         Decimal year; NaN if the exposure does not say.
     problem : str
         Why its WCS cannot be corrected; empty if it can.
+    catalog_name : str or None
+        New value of ``meta.tweakreg_catalog``; None leaves it.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Exposure:
     pixel_scale: float
     epoch: float
     problem: str
+    catalog_name: str | None = None
 
 
 def check_model(model: Any, path: object) -> None:

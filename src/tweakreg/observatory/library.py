@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -106,6 +107,21 @@ class ModelLibrary(AbstractModelLibrary):
     def member_path(self, index: int) -> Path:
         """The file of an exposure; for an open datamodel its file name."""
         return self.asn_dir / str(self._members[index]["expname"])
+
+    def put_back(self, model: Any, index: int, *, changed: bool) -> None:
+        """Shelve a model; one on disk is also taken out of memory at once.
+
+        Datamodels hold themselves in reference cycles, so that several would pile up
+        until Python looks for them.
+        """
+        self.shelve(model, index, modify=changed)
+        if self._on_disk:
+            del model
+            gc.collect()
+
+    def temporary_file(self, index: int) -> Path | None:
+        """Where a changed exposure is while it is not in use; None if it is in memory or unchanged."""
+        return Path(self._temp_filenames[index]) if self._on_disk and index in self._temp_filenames else None
 
     def finalize_result(self, step: Any, reference_files_used: list[tuple[str, str]]) -> None:
         """Nothing is added after the step, so exposures on disk need not be opened once more."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from pathlib import Path
 
 from tweakreg.errors import OutputError
@@ -83,9 +84,14 @@ def save_library(library: ModelLibrary, outputs: list[Path], suffix: str, output
     with staging(directory) as temporary:
         with library:
             for index, output in enumerate(outputs):
+                saved = library.temporary_file(index)
+                if saved is not None and saved.name == output.name:
+                    shutil.copyfile(saved, temporary / output.name)
+                    continue
                 model = library.borrow(index)
                 model.save(temporary / output.name)
                 library.shelve(model, index, modify=False)
+                del model
         if asn_name is not None and library.association is not None:
             names = {member["expname"]: output.name for member, output in zip(library.members, outputs, strict=True)}
             association = output_association(library.association, names, library.asn_dir, directory)
