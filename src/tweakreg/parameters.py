@@ -124,10 +124,12 @@ def _find(values: Mapping[str, Any]) -> FindConfig:
 
 
 def _stage(stage: Stage, values: Mapping[str, Any], prefix: str) -> StageConfig:
-    """The same record for both stages; offsets and clip_accum have no parameter of the absolute stage."""
-    names = set(StageConfig.__dataclass_fields__) - {"stage", "clip_accum"}
-    fields = {name: values[prefix + name] for name in names if prefix + name in values}
-    config = StageConfig(stage=stage, clip_accum=values["clip_accum"], **fields)
+    """The same record for both stages; what has no parameter of its own there is common to both."""
+    names = set(StageConfig.__dataclass_fields__) - {"stage", "xoffset", "yoffset"}
+    fields = {name: values[prefix + name if prefix + name in values else name] for name in names}
+    if stage is Stage.RELATIVE:
+        fields |= {"xoffset": values["xoffset"], "yoffset": values["yoffset"]}
+    config = StageConfig(stage=stage, **fields)
     if config.separation <= math.sqrt(2.0) * config.tolerance:
         least = math.sqrt(2.0) * config.tolerance
         remedy = f"must be greater than sqrt(2) × {prefix}tolerance = {least:.3f}, or one source could match two"

@@ -47,6 +47,11 @@ SPEC = """
     xoffset = float(default=0.0) # Expected offset image minus reference to the east, arcsec
     yoffset = float(default=0.0) # Expected offset image minus reference to the north, arcsec
 
+    # Trust, in both alignments
+    max_false_prob = float(min=0.0, max=1.0, default=0.001) # Refuse a match that chance explains with more than this probability
+    max_rival = float(min=0.0, max=1.0, default=0.7) # Refuse a match if another offset has more than this share of its pairs
+    max_worsening = float(min=0.0, default=3.0) # Refuse a fit that makes held-out sources worse by more than this, in standard errors
+
     # Absolute alignment
     abs_refcat = string(default='') # Reference catalog: a file, GAIADR3, GAIADR2, GAIADR1 or GAIAREFCAT; empty for none
     save_abs_catalog = boolean(default=False) # Write the reference catalog that was used

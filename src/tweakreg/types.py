@@ -32,6 +32,7 @@ class Outcome(enum.Enum):
     TOO_FEW_SOURCES = "too few sources: lower snr_threshold or minobj, or check kernel_fwhm"
     TOO_FEW_MATCHES = "too few matches: check searchrad, tolerance and the source finding"
     AMBIGUOUS = "ambiguous: the matches could be chance, or two offsets explain them equally well"
+    WORSE = "the fit makes sources that it did not use worse: use a simpler fitgeometry"
     TOO_LARGE = "the correction is larger than searchrad allows"
     SINGULAR = "the matched stars do not determine the fit: use a simpler fitgeometry"
     NO_OVERLAP = "no overlap with the other exposures"
@@ -272,6 +273,9 @@ class StageConfig:
     nclip: int = 3
     sigma: float = 3.0
     clip_accum: bool = False
+    max_false_prob: float = 1e-3
+    max_rival: float = 0.7
+    max_worsening: float = 3.0
 
     @property
     def largest_correction(self) -> float:

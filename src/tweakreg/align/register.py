@@ -9,7 +9,7 @@ from scipy.spatial import KDTree
 
 from tweakreg.align.fit import MIN_STARS, combined_weight, fit_affine, fit_clipped
 from tweakreg.align.match import OffsetPeak, find_offset, mutual_pairs
-from tweakreg.align.trust import MAX_FALSE_PROBABILITY, MAX_RIVAL_SHARE, scan_probability
+from tweakreg.align.trust import held_out_worsening, scan_probability
 from tweakreg.errors import SingularFitError
 from tweakreg.plane import Floats
 from tweakreg.types import Affine, Fit, Ints, Match, Outcome, Sources, StageConfig, StageResult
@@ -74,11 +74,14 @@ def register(
         return result(Outcome.SINGULAR, str(error))
     match = _judge(image.xy, reference.xy, config, pairs, fit.affine)
     moved = float(np.linalg.norm(fit.affine(footprint) - footprint, axis=1).max())
-    if match.false_probability > MAX_FALSE_PROBABILITY:
+    if match.false_probability > config.max_false_prob:
         numbers = f"{len(match)} matches, {match.expected_false:.1f} expected by chance"
         return result(Outcome.AMBIGUOUS, f"{numbers}, p = {match.false_probability:.2g}", match, fit)
-    if peak.rival_share > MAX_RIVAL_SHARE:
+    if peak.rival_share > config.max_rival:
         return result(Outcome.AMBIGUOUS, f"another offset has {peak.rival_share:.0%} of the matches", match, fit)
+    worsening = _worsening(image, reference, config, match, fit)
+    if worsening > config.max_worsening:
+        return result(Outcome.WORSE, f"by {worsening:.1f} standard errors", match, fit)
     if moved > config.largest_correction:
         detail = f'a corner would move by {moved:.2f}", more than {config.largest_correction:.2f}"'
         return result(Outcome.TOO_LARGE, detail, match, fit)
@@ -135,15 +138,25 @@ def _robust_affine(image: Floats, reference: Floats, geometry: str) -> Affine:
     return affine
 
 
-def _final_fit(image: Sources, reference: Sources, config: StageConfig, pairs: _Pairs) -> Fit:
+def _matched(image: Sources, reference: Sources, pairs: _Pairs | Match) -> tuple[Floats, Floats, Floats | None]:
+    """Positions and weights of the pairs."""
     weights = (
         None if image.weight is None else image.weight[pairs.image],
         None if reference.weight is None else reference.weight[pairs.reference],
     )
+    return image.xy[pairs.image], reference.xy[pairs.reference], combined_weight(*weights)
+
+
+def _worsening(image: Sources, reference: Sources, config: StageConfig, match: Match, fit: Fit) -> float:
+    """Of the stars that the fit used; see `held_out_worsening`."""
+    ours, theirs, weight = _matched(image, reference, match)
+    used = None if weight is None else weight[fit.used]
+    return held_out_worsening(ours[fit.used], theirs[fit.used], used, config.fitgeometry)
+
+
+def _final_fit(image: Sources, reference: Sources, config: StageConfig, pairs: _Pairs) -> Fit:
     return fit_clipped(
-        image.xy[pairs.image],
-        reference.xy[pairs.reference],
-        combined_weight(*weights),
+        *_matched(image, reference, pairs),
         geometry=config.fitgeometry,
         nclip=config.nclip,
         sigma=config.sigma,

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
-#: A match is refused as ambiguous when chance explains it with more than this probability ...
-MAX_FALSE_PROBABILITY = 1e-3
-#: ... or when a second offset, elsewhere, has more than this share of the best one's excess of pairs.
-MAX_RIVAL_SHARE = 0.7
+from tweakreg.align.fit import MIN_STARS, fit_affine
+from tweakreg.errors import SingularFitError
+from tweakreg.plane import Floats
 
 
 def scan_probability(n_pairs: int, expected: float, n_places: float) -> float:
@@ -40,3 +39,42 @@ def scan_probability(n_pairs: int, expected: float, n_places: float) -> float:
     excess = (n_pairs - expected) / np.sqrt(max(expected, 1.0))
     places = max(n_places, 1.0) * max(excess, 1.0)
     return float(-np.expm1(-places * tail))
+
+
+def held_out_worsening(
+    image: Floats, reference: Floats, weight: Floats | None, geometry: str, n_folds: int = 5
+) -> float:
+    """How much worse a fit makes the stars that it did not see, in standard errors.
+
+    Parameters
+    ----------
+    image, reference : (K, 2) float arrays
+        Matched positions, arcsec.
+    weight : (K,) float array or None
+    geometry : str
+        As for `tweakreg.align.fit.fit_affine`.
+    n_folds : int
+        Each star is held out once, with ``K / n_folds`` others.
+
+    Returns
+    -------
+    float
+        Mean increase of the squared residual over the input positions, divided by its
+        standard error; minus infinity where there are too few stars to hold any out.
+    """
+    n = len(image)
+    if n - -(-n // n_folds) < MIN_STARS[geometry] + 1:
+        return -np.inf
+    fold = np.random.default_rng(0).permutation(n) % n_folds
+    increase = np.zeros(n)
+    for held in (fold == number for number in range(n_folds)):
+        try:
+            part = None if weight is None else weight[~held]
+            affine = fit_affine(image[~held], reference[~held], part, geometry)
+        except SingularFitError:
+            return -np.inf
+        after = np.sum((reference[held] - affine(image[held])) ** 2, axis=1)
+        increase[held] = after - np.sum((reference[held] - image[held]) ** 2, axis=1)
+    w = np.ones(n) if weight is None else weight / weight.mean()
+    scatter = float(np.std(w * increase, ddof=1))
+    return float(np.mean(w * increase) / (scatter / np.sqrt(n))) if scatter > 0.0 else 0.0

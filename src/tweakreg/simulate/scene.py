@@ -42,7 +42,8 @@ class SceneConfig:
     dither : float
         Exposures lie within this share of the field's size.
     pattern : str
-        'dither', 'chain' (each overlaps its neighbours only), or 'isolated' (the last one lies apart).
+        'dither'; 'chain' (each overlaps its neighbours by 40 %); 'strip' (by 10 %); or
+        'isolated' (the last one lies apart).
     visit_error, exposure_error : float
         Standard deviation of the pointing error per axis, of a visit and of an exposure in it.
     roll_error : float
@@ -51,6 +52,14 @@ class SceneConfig:
         Whether the WCS have a v2v3vacorr frame.
     blank : tuple of int
         Exposures without stars.
+    extra_errors : tuple of (exposure, east, north, roll)
+        Further errors of the pointing of some exposures: arcsec, arcsec, degrees.
+    cosmic_rays : float
+        Mean number per exposure of a detector, unflagged and different in each.
+    galaxies : float
+        Mean number per detector; they are in no reference catalog.
+    wings : float
+        Share of a star's light in wings that fall as ``r**-3``.
     seed : int
     """
 
@@ -78,6 +87,10 @@ class SceneConfig:
     roll_error: float = 0.003
     aberration: bool = False
     blank: tuple[int, ...] = ()
+    extra_errors: tuple[tuple[int, float, float, float], ...] = ()
+    cosmic_rays: float = 0.0
+    galaxies: float = 0.0
+    wings: float = 0.0
     seed: int = 0
 
 
@@ -116,6 +129,8 @@ class Scene:
     ra, dec, flux : (N,) float arrays
         Stars: degrees, electrons.
     exposures : tuple of SimulatedExposure
+    galaxies : (G, 5) float array
+        ra, dec (degrees), flux (electrons), size (pixels), axis ratio.
     """
 
     config: SceneConfig
@@ -123,6 +138,7 @@ class Scene:
     dec: Floats
     flux: Floats
     exposures: tuple[SimulatedExposure, ...]
+    galaxies: Floats
 
     @property
     def truth(self) -> dict[str, Any]:
@@ -172,8 +188,12 @@ def make_scene(config: SceneConfig | None = None, **changes: Any) -> Scene:
     for number, offset in enumerate(offsets):
         visit = number % config.n_visits
         error = visit_shifts[visit] + rng.normal(scale=config.exposure_error, size=2)
+        turn = visit_rolls[visit]
+        for which, east, north, roll in config.extra_errors:
+            if which == number:
+                error, turn = error + [east, north], turn + roll
         truth = _pointing(centre, offset, config.roll, v2, v3)
-        said = _pointing(centre, offset + error, config.roll + visit_rolls[visit], v2, v3)
+        said = _pointing(centre, offset + error, config.roll + turn, v2, v3)
         for detector in detectors:
             factor = 1.0 + 5e-5 if config.aberration else None
             exposures.append(
@@ -188,7 +208,42 @@ def make_scene(config: SceneConfig | None = None, **changes: Any) -> Scene:
                 )
             )
     ra, dec, flux = _stars(config, exposures, rng)
-    return Scene(config=config, ra=ra, dec=dec, flux=flux, exposures=tuple(exposures))
+    galaxies = _galaxies(config, ra, dec, rng)
+    return Scene(config=config, ra=ra, dec=dec, flux=flux, exposures=tuple(exposures), galaxies=galaxies)
+
+
+def random_config(seed: int) -> SceneConfig:
+    """A field drawn at random from what people bring, for tests of robustness.
+
+    Parameters
+    ----------
+    seed : int
+    """
+    rng = np.random.default_rng((seed, 99))
+    n_exposures = int(rng.integers(2, 6))
+    extra: tuple[tuple[int, float, float, float], ...] = ()
+    if rng.uniform() < 0.3:
+        which = int(rng.integers(n_exposures))
+        extra = ((which, float(rng.normal(scale=2.0)), float(rng.normal(scale=2.0)), float(rng.normal(scale=0.05))),)
+    return SceneConfig(
+        n_exposures=n_exposures,
+        n_visits=int(rng.integers(1, 3)),
+        n_stars=float(10.0 ** rng.uniform(1.0, 2.7)),
+        fwhm=float(rng.uniform(1.5, 3.0)),
+        slope=float(rng.uniform(0.3, 1.0)),
+        brightest=float(10.0 ** rng.uniform(5.0, 6.5)),
+        background=float(10.0 ** rng.uniform(1.0, 2.5)),
+        ra=float(rng.uniform(0.0, 360.0)),
+        dec=float(np.degrees(np.arcsin(rng.uniform(-1.0, 1.0)))),
+        roll=float(rng.uniform(0.0, 360.0)),
+        pattern=str(rng.choice(["dither", "dither", "chain", "isolated"])),
+        blank=(int(rng.integers(n_exposures)),) if rng.uniform() < 0.15 else (),
+        extra_errors=extra,
+        cosmic_rays=float(rng.choice([0.0, 30.0, 150.0])),
+        galaxies=float(rng.choice([0.0, 20.0])),
+        wings=float(rng.choice([0.0, 0.15])),
+        seed=seed,
+    )
 
 
 def _pointing(centre: TangentPlane, offset: Floats, roll: float, v2: float, v3: float) -> Pointing:
@@ -203,12 +258,15 @@ def _offsets(config: SceneConfig, rng: np.random.Generator) -> Floats:
     """Offsets of the exposures (n, 2), arcsec."""
     width = config.size * config.pixel_scale * (2.08 if len(config.detectors) > 1 else 1.0)
     offsets = rng.uniform(-0.5, 0.5, size=(config.n_exposures, 2)) * config.dither * width
-    if config.pattern == "chain":
-        offsets[:, 0] += 0.6 * width * np.arange(config.n_exposures)
+    step = {"chain": 0.6, "strip": 0.9}.get(config.pattern)
+    if step is not None:
+        along = step * width * np.arange(config.n_exposures)
+        angle = np.radians(config.roll)
+        offsets += along[:, None] * [np.cos(angle), -np.sin(angle)]
     elif config.pattern == "isolated":
         offsets[-1] += 4.0 * width
     elif config.pattern != "dither":
-        raise ValueError(f"pattern = {config.pattern!r}: must be 'dither', 'chain' or 'isolated'")
+        raise ValueError(f"pattern = {config.pattern!r}: must be 'dither', 'chain', 'strip' or 'isolated'")
     return np.asarray(offsets)
 
 
@@ -229,3 +287,17 @@ def _stars(
     span = (config.faintest / config.brightest) ** config.slope
     flux = config.faintest * (1.0 - rng.uniform(size=n_stars) * (1.0 - span)) ** (-1.0 / config.slope)
     return ra, dec, flux
+
+
+def _galaxies(config: SceneConfig, ra: Floats, dec: Floats, rng: np.random.Generator) -> Floats:
+    """Galaxies over the area of the stars, (G, 5): ra, dec, flux, size, axis ratio."""
+    if config.galaxies <= 0.0 or len(ra) == 0:
+        return np.empty((0, 5))
+    plane = TangentPlane.around(ra, dec)
+    xy = plane.project(ra, dec)
+    low, high = xy.min(axis=0), xy.max(axis=0)
+    area = np.prod(high - low) / (config.size * config.pixel_scale) ** 2
+    n_galaxies = rng.poisson(config.galaxies * area)
+    positions = plane.deproject(rng.uniform(low, high, size=(n_galaxies, 2)))
+    flux = config.faintest * 10.0 ** rng.uniform(0.5, 2.0, size=n_galaxies)
+    return np.column_stack([*positions, flux, rng.uniform(2.0, 8.0, n_galaxies), rng.uniform(0.3, 1.0, n_galaxies)])
