@@ -20,6 +20,9 @@ _REACH_SIGMA = 5.0
 _RAYLEIGH_MEDIAN = float(np.sqrt(2.0 * np.log(2.0)))
 #: Pairs are never sought within less than this share of a pixel: positions are not better than that.
 _MIN_RADIUS_PIXELS = 0.1
+#: A parameter beyond the offset reaches this many distinguishable values per radius of the tolerance:
+#: measured on catalogs without a common star, ``benchmarks/chance_matches.py``.
+_PLACES_PER_PARAMETER = 1.6
 _FREE_PARAMETERS = {"shift": 2, "rshift": 3, "rscale": 4, "general": 6}
 
 
@@ -167,13 +170,13 @@ def _final_fit(image: Sources, reference: Sources, config: StageConfig, pairs: _
 def _judge(image: Floats, reference: Floats, config: StageConfig, pairs: _Pairs, affine: Affine) -> Match:
     """Count how many pairs chance would have given, from the density of pairs around the match.
 
-    The search was free in the offset and in the other parameters of the fit, each over
-    about ``tolerance / radius`` distinguishable values: that many places were looked at.
+    The search was free in the offset, and in the other parameters of the fit as far as
+    the tolerance lets pairs be apart: so many places were looked at.
     """
     expected = _expected_pairs(affine(image), reference, config, pairs.radius)
     reach = (config.searchrad if config.use2dhist else 0.0) + config.tolerance
     extra = _FREE_PARAMETERS[config.fitgeometry] - 2
-    n_places = (reach / pairs.radius) ** 2 * max(config.tolerance / pairs.radius, 1.0) ** extra
+    n_places = (reach / pairs.radius) ** 2 * (_PLACES_PER_PARAMETER * config.tolerance / pairs.radius) ** extra
     return Match(
         image=pairs.image,
         reference=pairs.reference,
