@@ -80,6 +80,65 @@ def test_catalogs_without_a_common_star_are_refused(geometry, n):
         assert result.outcome is not Outcome.ALIGNED
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_dense_cores_of_unrelated_fields_are_refused(seed):
+    rng = np.random.default_rng(seed)
+    one, other = (
+        Sources(xy=np.concatenate([rng.uniform(-30, 30, size=(300, 2)), rng.normal(scale=3.0, size=(1000, 2))]))
+        for _ in range(2)
+    )
+    assert register(one, other, RELATIVE, 0.031, BOX).outcome is not Outcome.ALIGNED
+    noise = np.random.default_rng(seed).normal(scale=0.003, size=one.xy.shape)
+    again = register(Sources(xy=one.xy + noise + [0.3, 0.2]), one, RELATIVE, 0.031, BOX)
+    assert again.outcome is Outcome.ALIGNED
+
+
+@pytest.mark.parametrize(("geometry", "n"), [("rshift", 40), ("general", 150), ("shift", 20)])
+def test_a_well_pointed_image_is_not_called_worse(geometry, n):
+    outcomes = []
+    for seed in range(100):
+        reference = field(n, seed=seed)
+        noise = np.random.default_rng(seed).normal(scale=0.003, size=(n, 2))
+        config = replace(RELATIVE, fitgeometry=geometry)
+        outcomes.append(register(Sources(xy=reference.xy + noise), reference, config, 0.031, BOX).outcome)
+    assert outcomes.count(Outcome.ALIGNED) >= 99
+
+
+def test_a_fit_that_worsens_what_it_did_not_see_is_refused():
+    wrong = np.arange(200) < 20
+    reference = replace(field(200), weight=np.where(wrong, 1e6, 1.0))
+    noise = np.random.default_rng(0).normal(scale=0.01, size=(200, 2))
+    image_xy = reference.xy + noise + np.where(wrong, 0.03, 0.0)[:, None]
+    config = replace(RELATIVE, nclip=0)
+    assert register(Sources(xy=image_xy), reference, config, 0.031, BOX).outcome is Outcome.WORSE
+    fair = replace(reference, weight=None)
+    assert register(Sources(xy=image_xy), fair, config, 0.031, BOX).outcome is Outcome.ALIGNED
+
+
+def test_stars_of_weight_zero_are_no_matches():
+    reference = replace(field(100), weight=np.where(np.arange(100) < 4, 1.0, 0.0))
+    result = register(Sources(xy=reference.xy + [0.1, 0.0]), reference, RELATIVE, 0.031, BOX)
+    assert result.outcome is Outcome.TOO_FEW_MATCHES
+
+
+def test_clipping_must_leave_enough_stars():
+    reference = field(100)
+    noise = np.random.default_rng(0).normal(scale=0.01, size=(100, 2))
+    config = replace(RELATIVE, sigma=0.5, nclip=30)
+    assert register(Sources(xy=reference.xy + noise), reference, config, 0.031, BOX).outcome is Outcome.TOO_FEW_MATCHES
+
+
+def test_images_of_a_group_that_see_the_same_stars():
+    sky = field(400, width=100.0)
+    error = turned(0.01, (0.4, -0.2))
+    images = [image(f"a{i}", sky, (2 * i, i), "a", noise=0.001, seed=i) for i in range(3)]
+    images += [image(f"b{i}", sky, (3 - 2 * i, i), "b", error, noise=0.001, seed=9 + i) for i in range(3)]
+    alignment = align(images, PLANE, RELATIVE)
+    assert outcomes(alignment) == {"a": Outcome.REFERENCE, "b": Outcome.ALIGNED}
+    assert len(alignment.relative["b"].match) > 100
+    assert np.allclose(alignment.corrections["b"].after(error)(BOX), BOX, atol=0.002)
+
+
 def test_two_offsets_that_explain_the_matches_equally_are_ambiguous():
     reference = field(60)
     twice = Sources(xy=np.concatenate([reference.xy + [0.5, 0.0], reference.xy - [0.5, 0.0]]))

@@ -236,6 +236,7 @@ def test_reference_columns(tmp_path, table):
     ("table", "message"),
     [
         (Table({"x": [1.0]}), "needs columns RA and DEC"),
+        (Table({"RA": [np.nan], "DEC": [1.0]}), "no row with a position"),
         (Table({"RA": [1.0], "ra": [1.0], "DEC": [1.0]}), "differ only in case"),
         (Table({"RA": [1.0], "DEC": [100.0]}), "beyond"),
         (Table({"RA": ["a"], "DEC": [1.0]}), "does not hold numbers"),
@@ -256,13 +257,12 @@ def test_reference_rows_without_position_are_left_out_and_said(tmp_path, caplog)
     assert "proper motions are not used" in caplog.text
 
 
-@pytest.mark.parametrize(
-    "answer", ["<html>503</html>", "", "No data records", ConnectionError("refused"), TimeoutError("")]
-)
+@pytest.mark.parametrize("answer", ["<html>503</html>", "5,6\n", ConnectionError("refused"), TimeoutError("")])
 def test_every_failure_of_a_service_is_one_error(monkeypatch, answer):
     from stcal.tweakreg import astrometric_utils
 
     class Response:
+        status_code = 200
         content = answer.encode() if isinstance(answer, str) else b""
 
     def get(*args, **kwargs):
@@ -279,9 +279,88 @@ def test_a_service_that_answers(monkeypatch):
     from stcal.tweakreg import astrometric_utils
 
     class Response:
+        status_code = 200
         content = b"ra,dec,mag,pmra,pmdec,objID,epoch\n10.0,20.0,15.0,1.0,2.0,5,2025.0\n10.1,20.1,16.0,,,6,2016.0\n"
 
     monkeypatch.setattr(astrometric_utils.requests, "get", lambda *args, **kwargs: Response())
     catalog = query_service("GAIADR3", 10.0, 20.0, 0.1, 2025.0)
     assert catalog.ra == pytest.approx([10.0])
     assert catalog.name == "GAIADR3"
+
+
+def test_an_answer_without_stars_is_an_empty_catalog(monkeypatch):
+    from stcal.tweakreg import astrometric_utils
+
+    class Response:
+        status_code = 200
+        content = b"No data records found"
+
+    monkeypatch.setattr(astrometric_utils.requests, "get", lambda *args, **kwargs: Response())
+    assert len(query_service("GAIADR3", 10.0, 20.0, 0.1, 2025.0)) == 0
+
+
+def test_the_body_of_an_error_is_never_parsed(monkeypatch):
+    from stcal.tweakreg import astrometric_utils
+
+    class Response:
+        status_code = 500
+        content = b"ra,dec,mag,pmra,pmdec,objID,epoch\n10.0,20.0,15.0,1.0,2.0,5,2025.0\n"
+
+    monkeypatch.setattr(astrometric_utils.requests, "get", lambda *args, **kwargs: Response())
+    with pytest.raises(ServiceError, match="HTTP status 500"):
+        query_service("GAIADR3", 10.0, 20.0, 0.1, 2025.0)
+
+
+def test_an_open_library_keeps_its_association_and_its_files_are_not_replaced(folder, names):
+    for name in names[:2]:
+        (folder / name).rename(folder / name.replace("_cal", "_tweakreg"))
+    members = [
+        {"expname": name.replace("_cal", "_tweakreg"), "exptype": "science", "tweakreg_catalog": "a.ecsv"}
+        for name in names[:2]
+    ]
+    library = ModelLibrary(write_association(folder / "in_asn.json", members))
+    copied = open_library((library,), on_disk=False)
+    assert custom_catalogs(copied, "") == custom_catalogs(library, "")
+    assert copied.association == library.association
+    with pytest.raises(OutputError, match="would replace the input"):
+        plan_outputs(copied, folder, "tweakreg")
+    assert plan_outputs(copied, folder / "out", "tweakreg")[0].parent == folder / "out"
+
+
+def test_open_models_do_not_replace_files_of_their_name(scene, tmp_path):
+    from tweakreg.simulate.models import make_model
+
+    model = make_model(scene, scene.exposures[0], pixels=False)
+    model.save(tmp_path / "a_tweakreg.fits")
+    with pytest.raises(OutputError, match="would replace the input"):
+        plan_outputs(ModelLibrary([model]), tmp_path, "tweakreg")
+
+
+def test_an_output_that_is_a_folder_is_found_first(folder, names):
+    (folder / names[1].replace("_cal", "_tweakreg")).mkdir()
+    with pytest.raises(OutputError, match="is a folder"):
+        plan_outputs(ModelLibrary([folder / name for name in names[:2]]), folder, "tweakreg")
+
+
+def test_a_bare_name_is_sought_in_input_dir_then_where_it_says(folder, names, monkeypatch, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "other_cal.fits").symlink_to(folder / names[0])
+    monkeypatch.chdir(elsewhere)
+    assert len(open_library((names[0], "other_cal.fits"), on_disk=False, input_dir=str(folder))) == 2
+
+
+def test_group_id_zero_is_a_group_id(scene):
+    from tweakreg.simulate.models import make_model
+
+    model = make_model(scene, scene.exposures[0], pixels=False)
+    model.meta.group_id = "0"
+    assert ModelLibrary([model]).group_names == {"0"}
+
+
+def test_a_catfile_that_is_no_text_and_names_that_match_nothing(folder, names, caplog):
+    (folder / "cats.txt").write_bytes(bytes(range(128, 256)))
+    with pytest.raises(CatalogError, match="not a text file"):
+        read_catfile(folder / "cats.txt")
+    (folder / "cats.txt").write_text("nobody_cal.fits a.ecsv\n")
+    custom_catalogs(ModelLibrary([folder / names[0]]), str(folder / "cats.txt"))
+    assert "nobody_cal.fits is not among the exposures" in caplog.text

@@ -18,7 +18,8 @@ def test_offset_without_bias_or_swapped_axes(east, north, seed, bin_size):
     image = reference + [east, north] + np.random.default_rng(seed).normal(scale=0.002, size=reference.shape)
     peak = find_offset(image, reference, **{**SEARCH, "bin_size": bin_size})
     assert peak.offset == pytest.approx([east, north], abs=0.002)
-    assert peak.false_probability < 1e-10
+    assert peak.n_pairs > 140
+    assert peak.rival_share < 0.1
 
 
 def test_peak_at_the_edge_of_the_search_radius():
@@ -31,7 +32,7 @@ def test_offset_beyond_the_search_radius_is_not_found():
     reference = field(100).xy
     peak = find_offset(reference + [4.0, 0.0], reference, **SEARCH)
     assert np.linalg.norm(peak.offset) < 2.8
-    assert peak.false_probability > 1e-3
+    assert peak.n_pairs < 20
 
 
 def test_start_moves_the_search():
@@ -61,13 +62,6 @@ def test_single_pair_and_no_pair():
     assert find_offset(one + [1.0, 0.5], one, **SEARCH).offset == pytest.approx([1.0, 0.5])
     assert find_offset(one + [9.0, 0.0], one, **SEARCH) is None
     assert find_offset(np.empty((0, 2)), one, **SEARCH) is None
-
-
-def test_no_star_in_common_is_seen_as_chance():
-    chances = [
-        find_offset(field(200, seed=i).xy, field(200, seed=1000 + i).xy, **SEARCH).false_probability for i in range(100)
-    ]
-    assert np.mean(np.array(chances) < 0.05) < 0.12
 
 
 @given(st.integers(0, 200), st.integers(1, 40), st.integers(1, 40), st.floats(0.1, 5.0))

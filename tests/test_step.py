@@ -316,3 +316,90 @@ def test_on_disk_each_exposure_is_opened_three_times_and_written_twice(
     for one, other in zip(*(look(each, lambda model: sky(model.meta.wcs, x, x)) for each in (library, results)),
                           strict=True):  # fmt: skip
         assert separation(*one, *other).max() < 1e-9
+
+
+@pytest.fixture(scope="module")
+def exposure_and_catalogs(scene, tmp_path_factory):
+    """An exposure, and a catalog with a telling number of sources for each place."""
+    folder = tmp_path_factory.mktemp("which")
+    make_model(scene, scene.exposures[0]).save(folder / "a_cal.fits")
+    for number, name in enumerate(("catfile", "asn", "meta"), start=1):
+        (folder / f"{name}.txt").write_text("x y\n" + "10 10\n" * number)
+    return folder
+
+
+@pytest.mark.parametrize("use", [False, True])
+@pytest.mark.parametrize("catfile", ["absent", "unlisted", "empty", "catfile"])
+@pytest.mark.parametrize("asn", ["absent", "empty", "null", "asn"])
+@pytest.mark.parametrize("meta", ["absent", "empty", "meta"])
+def test_which_catalog_is_used(exposure_and_catalogs, tmp_path, monkeypatch, use, catfile, asn, meta):
+    folder = exposure_and_catalogs
+    from stdatamodels.jwst import datamodels
+
+    from tweakreg import run as pieces
+    from tweakreg.parameters import make_config
+
+    found = pieces.SourceCatalog.empty("found")
+    monkeypatch.setattr(pieces, "find_sources", lambda pixels, config, name: found)
+    member = {"expname": "a_cal.fits", "exptype": "science"}
+    if asn != "absent":
+        member["tweakreg_catalog"] = {"empty": "", "null": None, "asn": "asn.txt"}[asn]
+    association = write_association(folder / f"{tmp_path.name}_asn.json", [member])
+    lines = {"unlisted": "other.fits x.txt", "empty": "a_cal.fits", "catfile": "a_cal.fits catfile.txt"}
+    if catfile != "absent":
+        (folder / "list.txt").write_text(lines[catfile] + "\n")
+    step = TweakRegStep(use_custom_catalogs=use, catfile="" if catfile == "absent" else str(folder / "list.txt"))
+    library = ModelLibrary(association)
+    own = {"absent": None, "empty": "", "meta": str(folder / "meta.txt")}[meta]
+    monkeypatch.setattr(
+        ModelLibrary, "_datamodels_open", lambda self, path, **_: _with_catalog(datamodels.open(path), own)
+    )
+    exposure = pieces.measure(library, make_config(step.get_pars()), tmp_path)[0]
+
+    expected = "meta" if meta == "meta" else "found"
+    if catfile in {"empty", "catfile"}:
+        expected = "catfile" if catfile == "catfile" else "found"
+    elif catfile == "absent" and asn != "absent":
+        expected = "asn" if asn == "asn" else "found"
+    if not use:
+        expected = "found"
+    n_sources = {"found": 0, "catfile": 1, "asn": 2, "meta": 3}[expected]
+    assert len(exposure.ra) == n_sources
+    named = (
+        {"catfile", "asn"}
+        if use and (catfile in {"empty", "catfile"} or (catfile == "absent" and asn != "absent"))
+        else set()
+    )
+    cleared = expected == "found" and bool(named)
+    assert exposure.catalog_name == (
+        "" if cleared else None if expected == "found" else str(folder / f"{expected}.txt")
+    )
+
+
+def _with_catalog(model, name):
+    model.meta.tweakreg_catalog = name
+    return model
+
+
+def test_without_sip_the_old_one_goes(aligned, tmp_path):
+    _, folder, refcat = aligned
+    library = run(str(folder / "scene_tweakreg_asn.json"), abs_refcat=refcat, sip_approx=False, **FIND)
+    assert not any("a_order" in keys for keys in look(library, lambda model: list(model.meta.wcsinfo.instance)))
+
+
+def test_output_type_folder_from_the_environment_and_a_file_in_its_place(scene_files, tmp_path, monkeypatch):
+    monkeypatch.setenv("SOMEWHERE", str(tmp_path / "out"))
+    run(str(scene_files), output_ext=".asdf", output_dir="$SOMEWHERE", save_results=True, **FIND)
+    assert len(list((tmp_path / "out").glob("*_tweakreg.asdf"))) == 8
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="is a file and not a folder"):
+        run(str(scene_files), output_dir=str(tmp_path / "file"), **FIND)
+
+
+def test_exposures_on_opposite_sides_of_the_sky(tmp_path, catalog_models):
+    models = [
+        catalog_models(make_scene(size=64, ra=ra, dec=0.0, n_exposures=1, seed=int(ra)), tmp_path)[0]
+        for ra in (0.0, 90.0)
+    ]
+    with pytest.raises(InputError, match="align distant fields in runs of their own"):
+        run(models, use_custom_catalogs=True)

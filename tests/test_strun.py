@@ -1,6 +1,7 @@
 """The step as astronomers run it."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -109,3 +110,23 @@ def test_a_member_that_is_no_datamodel_stops_the_run_before_anything_is_written(
     assert "plain_cal.fits" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_ctrl_c_leaves_inputs_intact_and_says_how_far_it_came(scene_files, tmp_path, on_disk):
+    before = {path.name: path.read_bytes() for path in scene_files.parent.iterdir()}
+    command = [STRUN, "tweakreg", str(scene_files), f"--in_memory={not on_disk}"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    said = ""
+    while "sources found" not in said:
+        line = process.stderr.readline()
+        assert line, said
+        said += line
+    process.send_signal(signal.SIGINT)
+    rest_out, rest = process.communicate(timeout=60)
+    said += rest + rest_out
+    assert process.returncode == 130
+    assert "no exposure is written, inputs are as they were" in said
+    assert "Traceback" not in said
+    assert list(tmp_path.iterdir()) == []
+    assert {path.name: path.read_bytes() for path in scene_files.parent.iterdir()} == before

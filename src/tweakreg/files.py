@@ -27,6 +27,9 @@ def staging(directory: Path) -> Iterator[Path]:
     except OSError as error:
         raise OutputError(f"cannot write to {directory}: {error.strerror}") from error
     with temporary as name:
-        yield Path(name)
+        try:
+            yield Path(name)
+        except OSError as error:
+            raise OutputError(f"cannot write to {directory}: {error}") from error
         for path in sorted(Path(name).iterdir(), key=lambda path: (path.suffix == ".json", path.name)):
             path.replace(directory / path.name)

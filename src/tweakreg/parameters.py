@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from tweakreg.errors import ParameterError
+from tweakreg.reference.service import SERVICES, is_service
 from tweakreg.spec import SPEC
 from tweakreg.types import FindConfig, SipConfig, Stage, StageConfig
 
-#: Names of catalog services that abs_refcat may give instead of a file.
-SERVICES = ("GAIAREFCAT", "GAIADR3", "GAIADR2", "GAIADR1")
 CATALOG_FORMATS = ("ecsv", "fits")
+OUTPUT_TYPES = ("fits", "asdf")
 
 _POSITIVE = ("snr_threshold", "kernel_fwhm", "sigma_radius", "sigma", "searchrad", "separation", "tolerance")
 _POSITIVE_ABSOLUTE = ("abs_sigma", "abs_searchrad", "abs_separation", "abs_tolerance")
@@ -72,19 +73,28 @@ def make_config(values: Mapping[str, Any]) -> Config:
     ParameterError
         Names the parameter and says what would be right.
     """
+    for name, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ParameterError(name, value, "must be finite")
     for name in (*_POSITIVE, *_POSITIVE_ABSOLUTE, *_POSITIVE_SIP):
-        if not (math.isfinite(values[name]) and values[name] > 0.0):
+        if not values[name] > 0.0:
             raise ParameterError(name, values[name], "must be greater than 0")
     for low, high in (("sharplo", "sharphi"), ("roundlo", "roundhi")):
         if values[low] > values[high]:
             raise ParameterError(low, values[low], f"must not be greater than {high} = {values[high]}")
     if values["catalog_format"] not in CATALOG_FORMATS:
         raise ParameterError("catalog_format", values["catalog_format"], f"must be {' or '.join(CATALOG_FORMATS)}")
-    catfile = _text(values["catfile"])
+    if any(value < 0.0 for value in values["kron_params"] or ()):
+        raise ParameterError("kron_params", values["kron_params"], "must not be negative")
+    if values["output_ext"].lstrip(".") not in OUTPUT_TYPES:
+        raise ParameterError("output_ext", values["output_ext"], f"must be {' or '.join(OUTPUT_TYPES)}")
+    if "/" in (values["suffix"] or ""):
+        raise ParameterError("suffix", values["suffix"], "must not contain a slash; set output_dir for a folder")
+    catfile = _path(values["catfile"])
     if values["use_custom_catalogs"] and catfile and not Path(catfile).is_file():
         raise ParameterError("catfile", catfile, "there is no such file")
-    abs_refcat = _text(values["abs_refcat"])
-    if abs_refcat and abs_refcat.upper() not in SERVICES and not Path(abs_refcat).expanduser().is_file():
+    abs_refcat = values["abs_refcat"].strip()
+    if abs_refcat and not is_service(abs_refcat) and not Path(_path(abs_refcat)).is_file():
         raise ParameterError("abs_refcat", abs_refcat, f"must be an existing file or one of {', '.join(SERVICES)}")
     relative = _stage(Stage.RELATIVE, values, "")
     absolute = _stage(Stage.ABSOLUTE, values, "abs_")
@@ -111,8 +121,9 @@ def make_config(values: Mapping[str, Any]) -> Config:
     )
 
 
-def _text(value: str | None) -> str:
-    return "" if value is None or value.strip() == "None" else value.strip()
+def _path(value: str) -> str:
+    """A path as a shell would take it; an unknown user's home stays as it is."""
+    return os.path.expanduser(value.strip())  # noqa: PTH111 - Path.expanduser raises
 
 
 def _find(values: Mapping[str, Any]) -> FindConfig:
@@ -199,11 +210,24 @@ def explain(problem: str) -> str:
 
 
 def normalise(values: dict[str, Any]) -> None:
-    """Be lenient where the spec is strict: numbers for options, and the word None, mean what they say."""
+    """Be lenient where the spec is strict: numbers for options, and None for what may be absent.
+
+    Parameters
+    ----------
+    values : dict
+        Changed in place. None where it has no meaning becomes a word that the validator refuses.
+    """
+    known = {parameter.name: parameter for _, group in parameter_groups() for parameter in group}
     for name, value in values.items():
         if name == "connectivity" and isinstance(value, (int, float)):
             values[name] = str(int(value))
-        elif isinstance(value, str) and value == "None" and name != "apermask_method":
-            values[name] = "" if name in {"abs_refcat", "catfile"} else None
-        elif value is None and name in {"abs_refcat", "catfile"}:
-            values[name] = ""
+        elif value in (None, "None") and name in known:
+            if name in _TEXT_OR_NONE:
+                values[name] = ""
+            else:
+                values[name] = None if name in _NUMBER_OR_NONE or known[name].default == "None" else "None"
+
+
+#: Where None means "no limit", although the default is a number, and where it means "none given".
+_NUMBER_OR_NONE = {"brightest"}
+_TEXT_OR_NONE = {"abs_refcat", "catfile"}

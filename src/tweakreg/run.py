@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tweakreg.align import align
-from tweakreg.errors import CatalogError, ServiceError, WCSError
+from tweakreg.errors import CatalogError, InputError, OutputError, ServiceError, WCSError
 from tweakreg.files import staging
 from tweakreg.find.custom import read_catalog
 from tweakreg.find.finders import find_sources, inside_bounds
@@ -41,12 +42,15 @@ from tweakreg.types import (
 
 log = logging.getLogger(__name__)
 
+#: Beyond this distance from its origin, arcsec, the common plane is too distorted to match on.
+_WIDEST_FIELD = 20.0 * 3600.0
+
 
 def reference_file(config: Config) -> ReferenceCatalog | None:
     """The reference catalog, if it is a file: a broken one must not cost the time of finding sources."""
     if config.absolute is None or is_service(config.abs_refcat):
         return None
-    return read_reference(Path(config.abs_refcat).expanduser())
+    return read_reference(os.path.expanduser(config.abs_refcat))  # noqa: PTH111 - as it was checked
 
 
 def measure(library: ModelLibrary, config: Config, directory: Path) -> list[Exposure]:
@@ -76,13 +80,15 @@ def measure(library: ModelLibrary, config: Config, directory: Path) -> list[Expo
             name = bare_name(path)
             own = model.meta.tweakreg_catalog if config.use_custom_catalogs else None
             custom = listed[index] if index in listed else own_catalog(own, path)
-            catalog_name = None
+            catalog_name = "" if index in listed else None
             if custom is not None:
                 catalog, catalog_name = _custom_catalog(custom, name, model), str(custom)
             else:
                 catalog = find_sources(jwst.read_pixels(model), config.find, name)
                 if config.save_catalogs:
                     catalog_name = f"{name}_cat.{config.catalog_format}"
+                    if catalog_name in found:
+                        raise OutputError(f"two exposures are called {path.name}: their catalogs would have one name")
                     found[catalog_name] = catalog
             log.info("%s: %d sources %s", name, len(catalog), f"in {custom}" if custom else "found")
             exposure = jwst.read_exposure(model, catalog, name, str(library.members[index]["group_id"]))
@@ -124,6 +130,10 @@ def align_exposures(
     """
     usable = [exposure for exposure in exposures if not exposure.problem]
     plane = jwst.common_plane(usable or exposures)
+    for exposure in usable:
+        if separation(plane.ra, plane.dec, *exposure.footprint).max() > _WIDEST_FIELD:
+            far = f"lies more than {_WIDEST_FIELD / 3600.0:.0f} degrees from the middle of all exposures"
+            raise InputError(exposure.name, f"{far}: align distant fields in runs of their own")
     problem = ""
     if config.absolute is not None:
         log.info("all exposures' sources are matched (expand_refcat), as always before an absolute alignment")
@@ -211,7 +221,7 @@ def apply(
             statuses.append(status(*(result.outcome for result in results)))
             jwst.set_status(model, statuses[-1])
             if exposure.catalog_name is not None:
-                model.meta.tweakreg_catalog = exposure.catalog_name
+                model.meta.tweakreg_catalog = exposure.catalog_name or None
             if filenames is not None:
                 model.meta.filename = filenames[index]
             library.put_back(model, index, changed=True)
@@ -234,6 +244,8 @@ def _correct(
         jwst.apply_correction(model, alignment.corrections[exposure.group], alignment.plane, wcs_name)
     except WCSError as error:
         return results_of(replace(exposure, problem=str(error)), alignment, config)
+    if not config.sip.approximate and not alignment.corrections[exposure.group].is_identity:
+        jwst.remove_sip(model)
     if config.sip.approximate:
         problem = jwst.update_sip(model, config.sip)
         if problem:
@@ -243,14 +255,27 @@ def _correct(
 
 @contextmanager
 def _progress(items: Any, what: str) -> Iterator[Any]:
-    """A progress bar on a terminal; elsewhere the log lines show the progress."""
+    """A progress bar on a terminal; elsewhere the log lines show the progress. An interruption says how far it came."""
     from tqdm import tqdm
     from tqdm.contrib.logging import logging_redirect_tqdm
 
     loggers = [logging.getLogger(name) for name in ("tweakreg", "stpipe")]
-    with tqdm(items, desc=what, unit="image", disable=None, leave=False) as bar:
-        if bar.disable:
-            yield items
-        else:
-            with logging_redirect_tqdm(loggers):
-                yield bar
+    done = 0
+
+    def counted(source: Any) -> Iterator[Any]:
+        nonlocal done
+        for item in source:
+            yield item
+            done += 1
+
+    try:
+        with tqdm(items, desc=what, unit="image", disable=None, leave=False) as bar, logging_redirect_tqdm(loggers):
+            yield counted(bar)
+    except KeyboardInterrupt:
+        log.warning(
+            "interrupted in %s, after %d of %d images: no exposure is written, inputs are as they were",
+            what,
+            done,
+            len(items),
+        )
+        raise

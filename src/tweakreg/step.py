@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from os.path import expandvars
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,7 +12,7 @@ from stpipe.config_parser import ConfigObj
 from stpipe.exceptions import StpipeExitException, ValidationError
 from stpipe.library import AbstractModelLibrary
 
-from tweakreg.errors import ParameterError, TweakRegError
+from tweakreg.errors import OutputError, ParameterError, TweakRegError
 from tweakreg.parameters import explain, make_config, normalise
 from tweakreg.pars import crds_is_configured, from_crds
 from tweakreg.spec import SPEC
@@ -55,7 +56,7 @@ class TweakRegStep(Step):
             library = open_library(inputs, on_disk=not self.in_memory, input_dir=self.input_dir or "")
             filenames = None
             if self.save_results:
-                outputs = plan_outputs(library, self._directory, self._suffix, self.output_file)
+                outputs = plan_outputs(library, self._directory, self._suffix, self.output_file, self._ending)
                 filenames = [path.name for path in outputs]
             reference = run.reference_file(config)
             exposures = run.measure(library, config, self._directory)
@@ -63,11 +64,23 @@ class TweakRegStep(Step):
             run.apply(library, exposures, alignment, config, filenames)
         except TweakRegError as error:
             raise _as_exit(error) from error
+        except KeyboardInterrupt as interruption:
+            raise Interrupted("interrupted: no exposure is written, inputs are as they were") from interruption
         return library
+
+    def run(self, *args: Any) -> Any:
+        """Run the step; see `process`. An output folder that is none is found before anything else."""
+        if self._directory.exists() and not self._directory.is_dir():
+            raise _as_exit(OutputError(f"output_dir = {self._directory} is a file and not a folder"))
+        return super().run(*args)
 
     @property
     def _directory(self) -> Path:
-        return Path(self.search_attr("output_dir") or ".").expanduser()
+        return Path(expandvars(self.search_attr("output_dir") or ".")).expanduser()
+
+    @property
+    def _ending(self) -> str:
+        return "." + str(self.output_ext).lstrip(".")
 
     @property
     def _suffix(self) -> str:
@@ -84,10 +97,12 @@ class TweakRegStep(Step):
         from tweakreg.observatory.output import plan_outputs, save_library
 
         try:
-            outputs = plan_outputs(model, self._directory, self._suffix, self.output_file)
+            outputs = plan_outputs(model, self._directory, self._suffix, self.output_file, self._ending)
             return save_library(model, outputs, self._suffix, self.output_file)
         except TweakRegError as error:
             raise _as_exit(error) from error
+        except KeyboardInterrupt as interruption:
+            raise Interrupted("interrupted while saving: none of the results is written") from interruption
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         normalise(kwargs)
@@ -131,6 +146,14 @@ class TweakRegStep(Step):
         from tweakreg.observatory.library import ModelLibrary
 
         return ModelLibrary(init, **kwargs)
+
+
+class Interrupted(KeyboardInterrupt, StpipeExitException):
+    """Ctrl-C: strun ends with the shell's exit code for it, 130, and no traceback."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self._exit_status = 130
 
 
 def _parameter_error(error: ValidationError) -> ParameterError:

@@ -33,7 +33,7 @@ class Outcome(enum.Enum):
     TOO_FEW_MATCHES = "too few matches: check searchrad, tolerance and the source finding"
     AMBIGUOUS = "ambiguous: the matches could be chance, or two offsets explain them equally well"
     WORSE = "the fit makes sources that it did not use worse: use a simpler fitgeometry"
-    TOO_LARGE = "the correction is larger than searchrad allows"
+    TOO_LARGE = "the correction is larger than searchrad and tolerance allow"
     SINGULAR = "the matched stars do not determine the fit: use a simpler fitgeometry"
     NO_OVERLAP = "no overlap with the other exposures"
     NOT_TIED = "not tied to the other exposures, only to the reference catalog if at all"

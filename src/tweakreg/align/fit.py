@@ -11,6 +11,12 @@ from tweakreg.types import Affine, Fit
 #: Smallest number of stars that determines each geometry.
 MIN_STARS = {"shift": 1, "rshift": 2, "rscale": 2, "general": 3}
 
+#: Residuals below this, arcsec, are rounding: nothing is clipped for them.
+_NOISE = 1e-9
+
+#: Number of parameters of each geometry.
+FREE_PARAMETERS = {"shift": 2, "rshift": 3, "rscale": 4, "general": 6}
+
 #: A 'general' fit needs stars whose short extent is at least this share of the long one.
 MIN_SPREAD = 1e-3
 
@@ -127,7 +133,7 @@ def fit_clipped(
         affine = fit_affine(image[used], reference[used], part, geometry)
         length = np.linalg.norm(reference - affine(image), axis=1)
         rms = float(np.sqrt(np.average(length[used] ** 2, weights=part)))
-        keep = valid & (length <= sigma * rms)
+        keep = valid & (length <= sigma * rms + _NOISE)
         if accumulate:
             keep &= used
         if remaining == 0 or (keep == used).all() or keep.sum() < MIN_STARS[geometry]:

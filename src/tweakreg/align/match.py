@@ -8,7 +8,6 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from tweakreg.align.trust import scan_probability
 from tweakreg.plane import Floats
 from tweakreg.types import Bools, Ints
 
@@ -25,10 +24,6 @@ class OffsetPeak:
         Within which the pairs were counted, arcsec.
     n_pairs : int
         Pairs within `radius` of the offset.
-    expected : float
-        Pairs that chance would put there.
-    false_probability : float
-        That chance gives such a peak anywhere within the search radius.
     rival_share : float
         Excess of pairs of the best other offset, divided by the peak's.
     """
@@ -36,8 +31,6 @@ class OffsetPeak:
     offset: Floats
     radius: float
     n_pairs: int
-    expected: float
-    false_probability: float
     rival_share: float
 
 
@@ -106,14 +99,10 @@ def find_offset(
     n_near = int(near.sum())
     # One more than was seen: no pair elsewhere does not mean that there cannot be one.
     background = (len(differences) - n_near + 1.0) / (np.pi * (searchrad + tolerance) ** 2)
-    expected = background * np.pi * radius**2
-    trials = max((searchrad / radius) ** 2, 1.0) * len(_box_sizes(tolerance, bin_size))
     return OffsetPeak(
         offset=start + offset,
         radius=radius,
         n_pairs=n_near,
-        expected=expected,
-        false_probability=scan_probability(n_near, expected, trials),
         rival_share=_rival_share(counts, centres, searched, offset, radius, bin_size, n_near, background),
     )
 
@@ -211,13 +200,13 @@ def mutual_pairs(image: Floats, reference: Floats, radius: float, isolation: flo
     _, back = KDTree(image).query(reference[to_reference[candidates]])
     candidates = candidates[back == candidates]
     pairs = candidates, to_reference[candidates]
-    alone = _isolated(image, pairs[0], isolation) & _isolated(reference, pairs[1], isolation)
+    alone = isolated(image, isolation)[pairs[0]] & isolated(reference, isolation)[pairs[1]]
     return pairs[0][alone], pairs[1][alone]
 
 
-def _isolated(xy: Floats, which: Ints, isolation: float) -> np.ndarray:
-    """True where the chosen sources have no other one of their own catalog nearby."""
-    if len(xy) < 2 or len(which) == 0:
-        return np.ones(len(which), dtype=bool)
-    distance, _ = KDTree(xy).query(xy[which], k=2)
-    return np.asarray(distance[:, 1] > isolation)
+def isolated(xy: Floats, isolation: float) -> Bools:
+    """True for the sources that have no other one of their own catalog nearer than the isolation, arcsec."""
+    if len(xy) < 2 or isolation <= 0.0:
+        return np.ones(len(xy), dtype=bool)
+    distance, _ = KDTree(xy).query(xy, k=2, distance_upper_bound=isolation)
+    return np.asarray(~np.isfinite(distance[:, 1]))

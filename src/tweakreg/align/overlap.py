@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 import shapely
@@ -13,15 +13,20 @@ from tweakreg.plane import Floats
 from tweakreg.types import Image
 
 
-def group_outlines(images: Sequence[Image]) -> dict[str, shapely.Geometry]:
+def group_outlines(images: Sequence[Image]) -> dict[Hashable, shapely.Geometry]:
     """Union of the footprints of each group on the common plane, arcsec."""
     polygons: dict[str, list[shapely.Geometry]] = {}
     for image in images:
-        polygons.setdefault(image.group, []).append(shapely.make_valid(shapely.Polygon(image.footprint)))
+        polygons.setdefault(image.group, []).append(outline(image))
     return {group: shapely.union_all(parts) for group, parts in polygons.items()}
 
 
-def overlap_areas(outlines: Mapping[str, shapely.Geometry]) -> Floats:
+def outline(image: Image) -> shapely.Geometry:
+    """Footprint of an image on the common plane, arcsec."""
+    return shapely.make_valid(shapely.Polygon(image.footprint))
+
+
+def overlap_areas(outlines: Mapping[Hashable, shapely.Geometry]) -> Floats:
     """Areas common to each pair of outlines, (N, N) square arcsec, 0 on the diagonal.
 
     A tree of bounding boxes finds the pairs, so the polygons of distant groups are

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import KDTree
 
-from tweakreg.align.fit import MIN_STARS, combined_weight, fit_affine, fit_clipped
-from tweakreg.align.match import OffsetPeak, find_offset, mutual_pairs
+from tweakreg.align.fit import FREE_PARAMETERS, MIN_STARS, combined_weight, fit_affine, fit_clipped
+from tweakreg.align.match import OffsetPeak, find_offset, isolated, mutual_pairs
 from tweakreg.align.trust import held_out_worsening, scan_probability
 from tweakreg.errors import SingularFitError
 from tweakreg.plane import Floats
@@ -23,7 +23,6 @@ _MIN_RADIUS_PIXELS = 0.1
 #: A parameter beyond the offset reaches this many distinguishable values per radius of the tolerance:
 #: measured on catalogs without a common star, ``benchmarks/chance_matches.py``.
 _PLACES_PER_PARAMETER = 1.6
-_FREE_PARAMETERS = {"shift": 2, "rshift": 3, "rscale": 4, "general": 6}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,26 +68,49 @@ def register(
     if peak is None:
         return result(Outcome.TOO_FEW_MATCHES, f"0 of {needed} matches")
     try:
-        pairs = _settle_pairs(image, reference, config, peak, pixel_scale)
+        pairs = _with_weight(image, reference, _settle_pairs(image, reference, config, peak, pixel_scale))
         if len(pairs.image) < needed:
             return result(Outcome.TOO_FEW_MATCHES, f"{len(pairs.image)} of {needed} matches")
         fit = _final_fit(image, reference, config, pairs)
     except SingularFitError as error:
         return result(Outcome.SINGULAR, str(error))
     match = _judge(image.xy, reference.xy, config, pairs, fit.affine)
-    moved = float(np.linalg.norm(fit.affine(footprint) - footprint, axis=1).max())
+    doubt = _doubt(image, reference, config, peak, match, fit, footprint)
+    return result(*(doubt or (Outcome.ALIGNED, "")), match, fit)
+
+
+def _doubt(
+    image: Sources,
+    reference: Sources,
+    config: StageConfig,
+    peak: OffsetPeak,
+    match: Match,
+    fit: Fit,
+    footprint: Floats,
+) -> tuple[Outcome, str] | None:
+    """Why a fit is not to be believed, if so."""
     if match.false_probability > config.max_false_prob:
         numbers = f"{len(match)} matches, {match.expected_false:.1f} expected by chance"
-        return result(Outcome.AMBIGUOUS, f"{numbers}, p = {match.false_probability:.2g}", match, fit)
+        return Outcome.AMBIGUOUS, f"{numbers}, p = {match.false_probability:.2g}"
     if peak.rival_share > config.max_rival:
-        return result(Outcome.AMBIGUOUS, f"another offset has {peak.rival_share:.0%} of the matches", match, fit)
+        return Outcome.AMBIGUOUS, f"another offset has {peak.rival_share:.0%} of the matches"
+    if 2 * fit.n_used < max(config.minobj, 2 * MIN_STARS[config.fitgeometry]):
+        return Outcome.TOO_FEW_MATCHES, f"clipping leaves {fit.n_used} of {len(match)}"
     worsening = _worsening(image, reference, config, match, fit)
     if worsening > config.max_worsening:
-        return result(Outcome.WORSE, f"by {worsening:.1f} standard errors", match, fit)
+        return Outcome.WORSE, f"by {worsening:.1f} standard errors"
+    moved = float(np.linalg.norm(fit.affine(footprint) - footprint, axis=1).max())
     if moved > config.largest_correction:
-        detail = f'a corner would move by {moved:.2f}", more than {config.largest_correction:.2f}"'
-        return result(Outcome.TOO_LARGE, detail, match, fit)
-    return result(Outcome.ALIGNED, "", match, fit)
+        return Outcome.TOO_LARGE, f'a corner would move by {moved:.2f}", more than {config.largest_correction:.2f}"'
+    return None
+
+
+def _with_weight(image: Sources, reference: Sources, pairs: _Pairs) -> _Pairs:
+    """Without the pairs that have no weight: they determine nothing."""
+    weight = _matched(image, reference, pairs)[2]
+    if weight is None:
+        return pairs
+    return _Pairs(pairs.image[weight > 0.0], pairs.reference[weight > 0.0], pairs.radius)
 
 
 def _offset_peak(image: Sources, reference: Sources, config: StageConfig, pixel_scale: float) -> OffsetPeak | None:
@@ -175,7 +197,7 @@ def _judge(image: Floats, reference: Floats, config: StageConfig, pairs: _Pairs,
     """
     expected = _expected_pairs(affine(image), reference, config, pairs.radius)
     reach = (config.searchrad if config.use2dhist else 0.0) + config.tolerance
-    extra = _FREE_PARAMETERS[config.fitgeometry] - 2
+    extra = FREE_PARAMETERS[config.fitgeometry] - 2
     n_places = (reach / pairs.radius) ** 2 * (_PLACES_PER_PARAMETER * config.tolerance / pairs.radius) ** extra
     return Match(
         image=pairs.image,
@@ -189,20 +211,13 @@ def _judge(image: Floats, reference: Floats, config: StageConfig, pairs: _Pairs,
 def _expected_pairs(image: Floats, reference: Floats, config: StageConfig, radius: float) -> float:
     """Number of chance pairs within `radius` that `mutual_pairs` would keep.
 
-    All differences between the catalogs in a ring around the match give their density; a
-    pair is kept if neither source has a neighbour of its own catalog nearer than the
-    isolation, which has the probability ``exp(-density * pi * isolation**2)`` for each.
+    Differences between the catalogs in a ring around the match give the density of
+    chance pairs; sources that `mutual_pairs` leaves out, because they have a neighbour
+    of their own catalog nearer than the isolation, cannot make any.
     """
     inner, outer = 3.0 * radius, 3.0 * radius + 2.0 * config.tolerance
-    ours, theirs = KDTree(image), KDTree(reference)
+    isolation = config.separation * radius / config.tolerance
+    ours, theirs = (KDTree(xy[isolated(xy, isolation)]) for xy in (image, reference))
     n_ring = ours.count_neighbors(theirs, outer) - ours.count_neighbors(theirs, inner)
     density = (n_ring + 1.0) / (np.pi * (outer**2 - inner**2))
-    isolation = config.separation * radius / config.tolerance
-    neighbours = [_mean_neighbours(tree, max(outer, 2.0 * isolation)) for tree in (ours, theirs)]
-    alone = np.exp(-sum(neighbours) * (isolation / max(outer, 2.0 * isolation)) ** 2)
-    return float(density * np.pi * radius**2 * alone)
-
-
-def _mean_neighbours(tree: KDTree, distance: float) -> float:
-    """How many other sources of its own catalog a source has within a distance, on average."""
-    return float(tree.count_neighbors(tree, distance) / tree.n - 1.0)
+    return float(density * np.pi * radius**2)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from tweakreg.align.merge import SourceMap
-from tweakreg.align.overlap import group_outlines, largest_component, overlap_areas
+from tweakreg.align.overlap import group_outlines, largest_component, outline, overlap_areas
 from tweakreg.align.register import register
 from tweakreg.plane import Floats
 from tweakreg.types import Affine, Image, Outcome, Sources, StageConfig, StageResult
+
+#: Within a group, whose images keep their places to each other, detections this near are one star.
+_SAME_STAR_PIXELS = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +47,24 @@ def make_groups(images: Sequence[Image]) -> list[Group]:
     return [
         Group(
             name=name,
-            sources=Sources.joined([image.sources for image in parts], name=name),
+            sources=_group_sources(parts, name),
             footprint=np.concatenate([image.footprint for image in parts]),
             pixel_scale=min(image.pixel_scale for image in parts),
         )
         for name, parts in members.items()
     ]
+
+
+def _group_sources(images: list[Image], name: str) -> Sources:
+    """The sources of all images; a star that several images of the group see counts once."""
+    scale = max(image.pixel_scale for image in images)
+    catalogs = [image.sources for image in images]
+    if all(area <= 0.0 for area in overlap_areas({i: outline(each) for i, each in enumerate(images)}).ravel()):
+        return Sources.joined(catalogs, name=name)
+    stars = SourceMap(catalogs[0])
+    for catalog in catalogs[1:]:
+        stars.add(catalog, _SAME_STAR_PIXELS * scale)
+    return replace(stars.sources, name=name)
 
 
 def align_relative(

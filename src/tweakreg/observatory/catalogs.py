@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from tweakreg.errors import CatalogError
 from tweakreg.observatory.library import ModelLibrary
+
+log = logging.getLogger(__name__)
 
 
 def read_catfile(path: str | Path) -> dict[str, Path | None]:
@@ -23,7 +26,11 @@ def read_catfile(path: str | Path) -> dict[str, Path | None]:
     """
     path = Path(path).expanduser()
     catalogs: dict[str, Path | None] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CatalogError(path, f"not a text file with two columns ({error})") from error
+    for number, line in enumerate(lines, start=1):
         words = line.split("#")[0].split()
         if len(words) > 2:
             raise CatalogError(path, f"line {number} has {len(words)} columns; it may have an exposure and a catalog")
@@ -50,6 +57,8 @@ def custom_catalogs(library: ModelLibrary, catfile: str) -> dict[int, Path | Non
     if catfile:
         listed = read_catfile(catfile)
         names = {index: library.member_path(index).name for index in range(len(library))}
+        for unknown in listed.keys() - names.values():
+            log.warning("%s: %s is not among the exposures", catfile, unknown)
         return {index: listed[name] for index, name in names.items() if name in listed}
     catalogs: dict[int, Path | None] = {}
     for index, member in enumerate(library.members):

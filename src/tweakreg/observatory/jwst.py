@@ -39,7 +39,7 @@ class Exposure:
     problem : str
         Why its WCS cannot be corrected; empty if it can.
     catalog_name : str or None
-        New value of ``meta.tweakreg_catalog``; None leaves it.
+        New value of ``meta.tweakreg_catalog``: empty to clear it, None to leave it.
     """
 
     name: str
@@ -67,6 +67,8 @@ def check_model(model: Any, path: object) -> None:
         raise InputError(path, "holds no two-dimensional science image; tweakreg aligns calibrated images (_cal, _crf)")
     if getattr(model.meta, "wcs", None) is None:
         raise InputError(path, "holds no GWCS: it is no calibrated JWST image, or assign_wcs was not run on it")
+    if model.meta.wcs.forward_transform.n_outputs != 2:
+        raise InputError(path, "its WCS is not that of an image: tweakreg aligns images, not spectra")
 
 
 def read_pixels(model: Any) -> Pixels:
@@ -96,6 +98,7 @@ def read_exposure(model: Any, catalog: SourceCatalog, name: str, group: str) -> 
     problem = ""
     try:
         check_wcs(wcs)
+        telescope_angles(model)
     except WCSError as error:
         problem = str(error)
     ra, dec = sky(wcs, catalog.x, catalog.y) if len(catalog) else (np.empty(0), np.empty(0))
@@ -197,10 +200,16 @@ def update_sip(model: Any, config: SipConfig) -> str:
         keywords, problem = result.keywords, result.problem
     except (ValueError, RuntimeError) as error:
         keywords, problem = {}, f"no approximation: {error}"
-    for key in [key for key in info.instance if is_sip_keyword(key)]:
-        del info.instance[key]
+    remove_sip(model)
     info.instance.update(keywords)
     return problem
+
+
+def remove_sip(model: Any) -> None:
+    """Take a SIP approximation out of ``meta.wcsinfo``: it describes another WCS."""
+    info = model.meta.wcsinfo.instance
+    for key in [key for key in info if is_sip_keyword(key)]:
+        del info[key]
 
 
 def set_status(model: Any, status: Status) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -83,6 +84,8 @@ class ModelLibrary(AbstractModelLibrary):
             self.association = load_association(init)
         kwargs.setdefault("asn_exptypes", [SCIENCE])
         super().__init__(init, on_disk=on_disk, **kwargs)
+        if len(self) == 0:
+            raise InputError("the list of exposures", "none has exptype 'science', so there is nothing to align")
 
     @property
     def crds_observatory(self) -> str:
@@ -143,7 +146,8 @@ class ModelLibrary(AbstractModelLibrary):
         return str(getattr(model.meta.asn, "exptype", None) or SCIENCE).lower()
 
     def _model_to_group_id(self, model: Any) -> str:
-        if group_id := getattr(model.meta, "group_id", None):
+        group_id = getattr(model.meta, "group_id", None)
+        if group_id not in (None, ""):
             return str(group_id)
         return _group_of(model.meta.observation.instance)
 
@@ -155,7 +159,8 @@ class ModelLibrary(AbstractModelLibrary):
         except Exception as error:  # as for opening
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise InputError(filename, f"not the FITS or ASDF file of a datamodel ({reason})") from error
-        return str(meta["group_id"]) if meta.get("group_id") else _group_of(meta.get("observation", {}))
+        group_id = meta.get("group_id")
+        return str(group_id) if group_id not in (None, "") else _group_of(meta.get("observation", {}))
 
     def _assign_member_to_model(self, model: Any, member: dict[str, Any]) -> None:
         model.meta.group_id = str(member["group_id"])
@@ -200,7 +205,7 @@ def open_library(inputs: tuple[Any, ...], *, on_disk: bool, input_dir: str = "")
     """
     init = inputs[0] if len(inputs) == 1 else list(inputs)
     if isinstance(init, AbstractModelLibrary):
-        return ModelLibrary(_copies_of(init), on_disk=False)
+        return _copy_of(init)
     if isinstance(init, Mapping):
         return ModelLibrary(_relative_to(init, input_dir), on_disk=on_disk)
     if isinstance(init, (str, Path)):
@@ -213,20 +218,31 @@ def open_library(inputs: tuple[Any, ...], *, on_disk: bool, input_dir: str = "")
     return ModelLibrary(items, on_disk=on_disk)
 
 
-def _copies_of(library: AbstractModelLibrary) -> list[Any]:
+def _copy_of(library: AbstractModelLibrary) -> ModelLibrary:
+    """A library of copies, in memory, that knows the association and the files of the first."""
     copies = []
     with library:
         for index in range(len(library)):
             model = library.borrow(index)
             copies.append(model.copy())
             library.shelve(model, index, modify=False)
-    return copies
+    copied = ModelLibrary(copies)
+    science = [member for member in library._members if str(member["exptype"]).lower() == SCIENCE]
+    if library._asn_dir is not None and len(science) == len(copied):
+        copied._asn_dir = library._asn_dir
+        copied._members = copy.deepcopy(science)
+        association = getattr(library, "association", None) or library._asn
+        copied.association = copy.deepcopy(dict(association))
+        copied.asn_path = getattr(library, "asn_path", None)
+    return copied
 
 
 def _located(name: str | Path, input_dir: str) -> Path:
-    """A bare file name is sought in input_dir."""
+    """A bare file name is sought in input_dir, then where it says."""
     path = Path(name).expanduser()
-    return Path(input_dir) / path if input_dir and path.parent == Path() else path
+    inside = Path(input_dir) / path
+    bare = input_dir and path.parent == Path()
+    return inside if bare and (inside.exists() or not path.exists()) else path
 
 
 def _relative_to(association: Mapping[str, Any], input_dir: str) -> dict[str, Any]:

@@ -35,7 +35,9 @@ def stem(filename: str | Path) -> str:
     return base if base and last.lower() in _SUFFIXES else name
 
 
-def plan_outputs(library: ModelLibrary, directory: Path, suffix: str, output_file: str | None = None) -> list[Path]:
+def plan_outputs(
+    library: ModelLibrary, directory: Path, suffix: str, output_file: str | None = None, ending: str = ".fits"
+) -> list[Path]:
     """Where the results of each exposure go.
 
     Parameters
@@ -46,6 +48,8 @@ def plan_outputs(library: ModelLibrary, directory: Path, suffix: str, output_fil
         Without underscore.
     output_file : str, optional
         Name to use for a single exposure instead of its own.
+    ending : str
+        '.fits' or '.asdf'.
 
     Raises
     ------
@@ -56,13 +60,16 @@ def plan_outputs(library: ModelLibrary, directory: Path, suffix: str, output_fil
     names = [stem(source) for source in sources]
     if output_file and len(names) == 1:
         names = [stem(output_file)]
-    outputs = [directory / f"{name}_{suffix}.fits" for name in names]
+    outputs = [directory / f"{name}_{suffix}{ending}" for name in names]
     inputs = {source.resolve() for source in sources if source.exists()}
     seen: dict[Path, Path] = {}
     for source, output in zip(sources, outputs, strict=True):
         if output in seen:
             raise OutputError(f"{seen[output]} and {source} would both be written to {output}: rename one of them")
-        if output.resolve() in inputs:
+        if output.is_dir():
+            raise OutputError(f"{output} is a folder: remove it, or set output_dir or suffix")
+        # Of an open datamodel only the name is known: it may be the file in the output folder.
+        if output.resolve() in inputs or (not source.exists() and output.exists() and output.name == source.name):
             raise OutputError(f"the result would replace the input {output}: set output_dir or suffix")
         seen[output] = source
     association = association_name(library, suffix, output_file)

@@ -44,6 +44,8 @@ def read_reference(path: str | Path) -> ReferenceCatalog:
     good = np.isfinite(ra) & np.isfinite(dec) & np.isfinite(weight)
     if not good.all():
         log.warning("%s: %d of %d rows lack a position or weight and are left out", path, (~good).sum(), len(good))
+    if not good.any():
+        raise CatalogError(path, "has no row with a position")
     if (weight[good] < 0.0).any():
         raise CatalogError(path, "some weights are negative")
     if (np.abs(dec[good]) > 90.0).any():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+from unittest import mock
+
 import numpy as np
 
 from tweakreg.errors import ServiceError
@@ -40,13 +43,33 @@ def query_service(name: str, ra: float, dec: float, radius: float, epoch: float)
     ServiceError
         Whatever went wrong on the way.
     """
-    from stcal.tweakreg.astrometric_utils import get_catalog
+    from stcal.tweakreg import astrometric_utils
 
     catalog = name.strip().upper()
     try:
-        table = get_catalog(ra, dec, epoch=epoch, search_radius=radius, catalog=catalog)
+        # The client parses whatever it is sent: it gets to see good answers only.
+        with mock.patch.object(astrometric_utils, "requests", _Requests()):
+            table = astrometric_utils.get_catalog(ra, dec, epoch=epoch, search_radius=radius, catalog=catalog)
+        if len(table.colnames) == 0:
+            return ReferenceCatalog(ra=np.empty(0), dec=np.empty(0), name=catalog)
         positions = np.array([table["ra"], table["dec"]], dtype=float).reshape(2, -1)
     except Exception as error:  # refused connections, timeouts, pages of HTML: all are one outcome
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ServiceError(f"{catalog} did not answer with a catalog: {reason}") from error
     return ReferenceCatalog(ra=positions[0], dec=positions[1], name=catalog)
+
+
+class _Requests:
+    """The part of `requests` that stcal's client uses; an answer other than 200 is an error."""
+
+    def __init__(self) -> None:
+        import requests
+
+        self._requests = requests
+        self.exceptions = requests.exceptions
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        response = self._requests.get(*args, **kwargs)
+        if response.status_code != 200:
+            raise ServiceError(f"HTTP status {response.status_code}")
+        return response

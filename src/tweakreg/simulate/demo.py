@@ -40,10 +40,16 @@ def run_demo(directory: Path, size: int, n_exposures: int, seed: int, plot: Path
     OutputError
         The folder has something in it.
     """
+    if directory.exists() and not directory.is_dir():
+        raise OutputError(f"{directory} is a file: name a folder")
     if directory.exists() and any(directory.iterdir()):
         raise OutputError(f"{directory} is not empty: name another folder")
     if size < 128:
         raise InputError("--size", "the demo needs at least 128 pixels per side")
+    if n_exposures < 2 or seed < 0:
+        raise InputError("--exposures, --seed", "the demo needs at least 2 exposures and a seed that is not negative")
+    if plot is not None and plot.suffix.lower() not in {".png", ".pdf", ".svg"}:
+        raise InputError(plot, "the picture can be .png, .pdf or .svg")
     scene = make_scene(size=size, n_exposures=n_exposures, n_visits=2, detectors=("NRCA1", "NRCA2"), seed=seed)
     print(f"Simulating {len(scene.exposures)} images of {size} × {size} pixels in {directory} ...", flush=True)
     association = write_scene(scene, directory)

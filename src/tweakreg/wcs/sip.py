@@ -45,7 +45,7 @@ def approximate(wcs: Any, config: SipConfig, bounds: Bounds, crpix: tuple[float,
     -------
     SipApproximation
     """
-    degrees = range(1, MAX_DEGREE + 1)
+    degrees = range(1, min(MAX_DEGREE, config.npoints - 2) + 1)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         header = wcs.to_fits_sip(
