@@ -378,3 +378,14 @@ def test_overlaps():
 )
 def test_status_table(relative, absolute, expected):
     assert status(relative, absolute) is expected
+
+
+def test_more_than_fifty_images_in_a_group():
+    sky = field(3000, width=300.0)
+    places = [(10 * (i % 8) - 40, 10 * (i // 8) - 40) for i in range(60)]
+    images = [image(f"a{i:02d}", sky, place, "a", width=9.0) for i, place in enumerate(places)]
+    error = turned(0.0, (0.5, 0.5))
+    images += [image(f"b{i:02d}", sky, place, "b", error, width=9.0) for i, place in enumerate(places)]
+    alignment = align(images, PLANE, RELATIVE)
+    assert outcomes(alignment) == {"a": Outcome.REFERENCE, "b": Outcome.ALIGNED}
+    assert np.allclose(alignment.corrections["b"].after(error)(BOX), BOX, atol=1e-6)

@@ -18,6 +18,7 @@ from tweakreg.errors import CatalogError, InputError, OutputError, TweakRegError
 from tweakreg.plane import separation
 from tweakreg.simulate import make_scene, score
 from tweakreg.simulate.models import make_model, make_models
+from tweakreg.simulate.scene import random_config
 from tweakreg.wcs.footprint import sky
 
 FIND = {"roundhi": 0.6, "kernel_fwhm": 2.0}
@@ -403,3 +404,28 @@ def test_exposures_on_opposite_sides_of_the_sky(tmp_path, catalog_models):
     ]
     with pytest.raises(InputError, match="align distant fields in runs of their own"):
         run(models, use_custom_catalogs=True)
+
+
+def test_no_table_is_left_on_the_saved_exposures(scene_files, aligned):
+    _, folder, _ = aligned
+    for path in folder.glob("*_tweakreg.fits"):
+        before = scene_files.parent / path.name.replace("_tweakreg", "_cal")
+        with fits.open(path) as after, fits.open(before) as input_:
+            assert {hdu.name for hdu in after} == {hdu.name for hdu in input_}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_fields_are_never_complete_and_wrong(seed, tmp_path):
+    scene = make_scene(random_config(seed), size=256)
+    scene.reference_catalog(share=0.5).write(tmp_path / "ref.ecsv")
+    models = list(make_models(scene))
+    before = score({each.filename: each.wcs for each in scene.exposures}, scene.truth, 256)
+    for refcat in ("", str(tmp_path / "ref.ecsv")):
+        library = run(models, abs_refcat=refcat, roundhi=0.6, minobj=8, abs_minobj=8, sip_approx=False)
+        done = {name: wcs for (name, wcs), status in zip(wcs_of(library).items(), statuses(library), strict=True)
+                if status == "COMPLETE"}  # fmt: skip
+        if done:
+            result = score(done, scene.truth, 256)
+            assert (result.absolute if refcat else result.relative).max() < 5.0
+        failed = [name for name in before.names if name not in done]
+        assert len(failed) + len(done) == len(before.names)

@@ -49,7 +49,7 @@ SPEC = """
 
     # Trust, in both alignments
     max_false_prob = float(min=0.0, max=1.0, default=0.001) # Refuse a match that chance explains with more than this probability
-    max_rival = float(min=0.0, max=1.0, default=0.7) # Refuse a match if another offset has more than this share of its pairs
+    max_rival = float(min=0.0, max=1.0, default=0.5) # Refuse a match if another offset has more than this share of its pairs
     max_worsening = float(min=0.0, default=3.0) # Refuse a fit that makes held-out sources worse by more than this, in standard errors
 
     # Absolute alignment

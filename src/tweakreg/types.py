@@ -274,7 +274,7 @@ class StageConfig:
     sigma: float = 3.0
     clip_accum: bool = False
     max_false_prob: float = 1e-3
-    max_rival: float = 0.7
+    max_rival: float = 0.5
     max_worsening: float = 3.0
 
     @property
