@@ -429,3 +429,11 @@ def test_random_fields_are_never_complete_and_wrong(seed, tmp_path):
             assert (result.absolute if refcat else result.relative).max() < 5.0
         failed = [name for name in before.names if name not in done]
         assert len(failed) + len(done) == len(before.names)
+
+
+def test_the_name_of_a_tie_goes_with_it(aligned):
+    _, folder, refcat = aligned
+    library = run(str(folder / "scene_tweakreg_asn.json"), **FIND)
+    names = look(library, lambda model: model.meta.wcs.name)
+    assert names.count(f"FIT-LVL3-{refcat}") == 2  # the reference's two detectors, which did not move
+    assert names.count("") == 6

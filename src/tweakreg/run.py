@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,9 @@ from tweakreg.types import (
 )
 
 log = logging.getLogger(__name__)
+
+#: A WCS that is tied to a reference catalog is called this and the value of abs_refcat, as the JWST step does.
+_WCS_NAME = "FIT-LVL3-"
 
 #: Beyond this distance from its origin, arcsec, the common plane is too distorted to match on.
 _WIDEST_FIELD = 20.0 * 3600.0
@@ -238,15 +241,20 @@ def _correct(
     model: Any, exposure: Exposure, results: tuple[StageResult, StageResult], alignment: Alignment, config: Config
 ) -> tuple[StageResult, StageResult]:
     """Correct one exposure; a WCS that turns out not to allow it is an outcome of this image alone."""
-    tied = results[1].outcome is Outcome.ALIGNED
-    wcs_name = f"FIT-LVL3-{config.abs_refcat}" if tied else None
+    correction = alignment.corrections[exposure.group]
+    wcs_name = None
+    if results[1].outcome is Outcome.ALIGNED:
+        wcs_name = _WCS_NAME + config.abs_refcat
+    elif not correction.is_identity and str(model.meta.wcs.name).startswith(_WCS_NAME):
+        wcs_name = ""  # an earlier alignment to a catalog does not hold any more
     try:
-        jwst.apply_correction(model, alignment.corrections[exposure.group], alignment.plane, wcs_name)
+        jwst.apply_correction(model, correction, alignment.plane, wcs_name)
     except WCSError as error:
         return results_of(replace(exposure, problem=str(error)), alignment, config)
-    if not config.sip.approximate and not alignment.corrections[exposure.group].is_identity:
-        jwst.remove_sip(model)
-    if config.sip.approximate:
+    if not config.sip.approximate:
+        if not correction.is_identity:
+            jwst.remove_sip(model)
+    else:
         problem = jwst.update_sip(model, config.sip)
         if problem:
             log.warning("%s: SIP approximation: %s", exposure.name, problem)
@@ -269,7 +277,9 @@ def _progress(items: Any, what: str) -> Iterator[Any]:
             done += 1
 
     try:
-        with tqdm(items, desc=what, unit="image", disable=None, leave=False) as bar, logging_redirect_tqdm(loggers):
+        bar = tqdm(items, desc=what, unit="image", disable=None, leave=False)
+        # Without a bar the handlers stay as they are: the redirection would add one where there is none.
+        with bar, nullcontext() if bar.disable else logging_redirect_tqdm(loggers):
             yield counted(bar)
     except KeyboardInterrupt:
         log.warning(
