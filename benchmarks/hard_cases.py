@@ -40,6 +40,7 @@ CASES = {
     "sparse": {"n_stars": 30.0, "faintest": 8e2, "galaxies": 10.0, "cosmic_rays": 50.0},
     "crowded": {"n_stars": 1250.0},
     "cosmic rays": {"cosmic_rays": 300.0},
+    "hot pixels": {"hot_pixels": 100, "n_stars": 80.0},
     "saturated": {"brightest": 5e6, "slope": 0.3, "wings": 0.15},
 }
 

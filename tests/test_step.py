@@ -437,3 +437,22 @@ def test_the_name_of_a_tie_goes_with_it(aligned):
     names = look(library, lambda model: model.meta.wcs.name)
     assert names.count(f"FIT-LVL3-{refcat}") == 2  # the reference's two detectors, which did not move
     assert names.count("") == 6
+
+
+def test_hot_pixels_do_not_pull_the_match_to_the_dither(caplog):
+    scene = make_scene(size=512, n_stars=60, hot_pixels=50, dither=0.08, n_visits=1, seed=8)
+    caplog.set_level(logging.INFO, logger="tweakreg")
+    library = run(list(make_models(scene)), roundhi=0.6)
+    assert "stay on the detector while the sky moves: left out" in caplog.text
+    assert statuses(library).count("COMPLETE") >= 3
+    done = [status == "COMPLETE" for status in statuses(library)]
+    relative = score({n: w for (n, w), ok in zip(wcs_of(library).items(), done, strict=True) if ok}, scene.truth, 512)
+    assert relative.relative.max() < 2.0
+
+
+def test_stars_of_an_undithered_exposure_are_no_artefacts(tmp_path, caplog):
+    caplog.set_level(logging.INFO, logger="tweakreg")
+    scene = make_scene(size=256, n_stars=150, dither=0.0, n_visits=2, visit_error=0.3)
+    library = run(list(make_models(scene)), roundhi=0.6)
+    assert "left out" not in caplog.text
+    assert statuses(library) == ["COMPLETE"] * 4

@@ -15,6 +15,7 @@ import numpy as np
 from tweakreg.align import align
 from tweakreg.errors import CatalogError, InputError, OutputError, ServiceError, WCSError
 from tweakreg.files import staging
+from tweakreg.find.artefacts import fixed_detections
 from tweakreg.find.custom import read_catalog
 from tweakreg.find.finders import find_sources, inside_bounds
 from tweakreg.find.save import write_catalog
@@ -75,6 +76,7 @@ def measure(library: ModelLibrary, config: Config, directory: Path) -> list[Expo
     listed = custom_catalogs(library, config.catfile) if config.use_custom_catalogs else {}
     exposures: list[Exposure] = []
     found: dict[str, SourceCatalog] = {}
+    by_user: set[int] = set()
     with library, _progress(range(len(library)), "sources") as indices:
         for index in indices:
             model = library.borrow(index)
@@ -86,6 +88,7 @@ def measure(library: ModelLibrary, config: Config, directory: Path) -> list[Expo
             catalog_name = "" if index in listed else None
             if custom is not None:
                 catalog, catalog_name = _custom_catalog(custom, name, model), str(custom)
+                by_user.add(index)
             else:
                 catalog = find_sources(jwst.read_pixels(model), config.find, name)
                 if config.save_catalogs:
@@ -103,6 +106,17 @@ def measure(library: ModelLibrary, config: Config, directory: Path) -> list[Expo
         with staging(directory) as temporary:
             for filename, catalog in found.items():
                 write_catalog(catalog, temporary / filename)
+    return _without_artefacts(exposures, by_user)
+
+
+def _without_artefacts(exposures: list[Exposure], by_user: set[int]) -> list[Exposure]:
+    """Leave out detections that stay on the detector while the sky moves; a user's catalog is taken as it is."""
+    ours = [index for index in range(len(exposures)) if index not in by_user]
+    for index, fixed in zip(ours, fixed_detections([exposures[index].placed for index in ours]), strict=True):
+        if fixed.any():
+            name = exposures[index].name
+            log.info("%s: %d detections stay on the detector while the sky moves: left out", name, fixed.sum())
+            exposures[index] = exposures[index].without(fixed)
     return exposures
 
 

@@ -130,6 +130,29 @@ class SourceCatalog:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedCatalog:
+    """Sources of one image, on the detector and on the sky.
+
+    Attributes
+    ----------
+    detector : str
+    x, y : (N,) float arrays
+        Pixels, 0-indexed.
+    ra, dec : (N,) float arrays
+        Where the WCS puts them, degrees.
+    pixel_scale : float
+        arcsec.
+    """
+
+    detector: str
+    x: Floats
+    y: Floats
+    ra: Floats
+    dec: Floats
+    pixel_scale: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceCatalog:
     """Stars with known positions.
 

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from tweakreg.errors import InputError, WCSError
 from tweakreg.plane import Floats, TangentPlane
-from tweakreg.types import Affine, Image, Pixels, SipConfig, SourceCatalog, Sources, Status
+from tweakreg.types import (
+    Affine,
+    Bools,
+    Image,
+    Pixels,
+    PlacedCatalog,
+    SipConfig,
+    SourceCatalog,
+    Sources,
+    Status,
+)
 from tweakreg.wcs.corrector import TelescopeAngles, check_wcs, correct
 from tweakreg.wcs.footprint import Bounds, pixel_bounds, pixel_scale, s_region, sky, vertices
 from tweakreg.wcs.sip import approximate, is_sip_keyword
@@ -27,8 +37,11 @@ class Exposure:
     name : str
         File name without folder and ending.
     group : str
+    detector : str
+    x, y : (N,) float arrays
+        Sources, pixels.
     ra, dec : (N,) float arrays
-        Sources, degrees.
+        The same on the sky, degrees.
     weight : (N,) float array or None
     footprint : (ra, dec)
         Vertices along the edges, degrees.
@@ -44,6 +57,9 @@ class Exposure:
 
     name: str
     group: str
+    detector: str
+    x: Floats
+    y: Floats
     ra: Floats
     dec: Floats
     weight: Floats | None
@@ -52,6 +68,19 @@ class Exposure:
     epoch: float
     problem: str
     catalog_name: str | None = None
+
+    @property
+    def placed(self) -> PlacedCatalog:
+        """Its sources on the detector and on the sky."""
+        return PlacedCatalog(
+            detector=self.detector, x=self.x, y=self.y, ra=self.ra, dec=self.dec, pixel_scale=self.pixel_scale
+        )
+
+    def without(self, left_out: Bools) -> Exposure:
+        """The exposure without some of its sources."""
+        keep = ~left_out
+        weight = None if self.weight is None else self.weight[keep]
+        return replace(self, x=self.x[keep], y=self.y[keep], ra=self.ra[keep], dec=self.dec[keep], weight=weight)
 
 
 def check_model(model: Any, path: object) -> None:
@@ -105,6 +134,9 @@ def read_exposure(model: Any, catalog: SourceCatalog, name: str, group: str) -> 
     return Exposure(
         name=name,
         group=group,
+        detector=str(model.meta.instrument.detector),
+        x=catalog.x,
+        y=catalog.y,
         ra=ra,
         dec=dec,
         weight=catalog.weight,

@@ -34,6 +34,7 @@ def render(scene: Scene, exposure: SimulatedExposure) -> tuple[Floats, Floats, B
     error = np.sqrt(image + config.read_noise**2)
     image += rng.normal(size=image.shape) * error
     add_cosmic_rays(image, rng, config.cosmic_rays)
+    add_hot_pixels(image, config.hot_pixels, sum(map(ord, exposure.detector.name)))
     saturated = image > config.saturation
     image[saturated] = config.saturation
     bad = rng.uniform(size=image.shape) < config.bad_pixels
@@ -97,6 +98,14 @@ def add_cosmic_rays(image: Floats, rng: np.random.Generator, mean_number: float)
         rows = np.rint(rng.uniform(0, ny) + steps * np.sin(angle)).astype(int)
         inside = (columns >= 0) & (columns < nx) & (rows >= 0) & (rows < ny)
         image[rows[inside], columns[inside]] += 10.0 ** rng.uniform(2.5, 4.5)
+
+
+def add_hot_pixels(image: Floats, number: int, seed: int) -> None:
+    """Add groups of hot pixels that look like stars, at places that depend on the seed alone, in place."""
+    rng = np.random.default_rng((seed, 17))
+    ny, nx = image.shape
+    x, y = rng.uniform(5, nx - 5, size=number), rng.uniform(5, ny - 5, size=number)
+    add_stars(image, x, y, 10.0 ** rng.uniform(3.5, 4.5, size=number), 2.0)
 
 
 def _distance2(

@@ -56,6 +56,8 @@ class SceneConfig:
         Further errors of the pointing of some exposures: arcsec, arcsec, degrees.
     cosmic_rays : float
         Mean number per exposure of a detector, unflagged and different in each.
+    hot_pixels : int
+        Number per detector, unflagged, at the same places in all exposures.
     galaxies : float
         Mean number per detector; they are in no reference catalog.
     wings : float
@@ -89,6 +91,7 @@ class SceneConfig:
     blank: tuple[int, ...] = ()
     extra_errors: tuple[tuple[int, float, float, float], ...] = ()
     cosmic_rays: float = 0.0
+    hot_pixels: int = 0
     galaxies: float = 0.0
     wings: float = 0.0
     seed: int = 0
