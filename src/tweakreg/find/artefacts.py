@@ -15,7 +15,7 @@ _SAME_PLACE = 0.5
 #: ... and if the WCS put them at least this far apart, pixels, they are not the same star.
 _MOVED = 3.0
 #: More than this share of an exposure's detections are no artefacts: the pointing in the file is wrong instead.
-_LARGEST_SHARE = 0.5
+_LARGEST_SHARE = 0.75
 
 
 def fixed_detections(catalogs: Sequence[PlacedCatalog]) -> list[Bools]:
