@@ -139,6 +139,22 @@ def test_images_of_a_group_that_see_the_same_stars():
     assert np.allclose(alignment.corrections["b"].after(error)(BOX), BOX, atol=0.002)
 
 
+def test_a_tight_tolerance_needs_no_other_separation():
+    reference = field(300)
+    config = replace(RELATIVE, tolerance=0.05)
+    result = register(Sources(xy=reference.xy + [0.4, 0.1]), reference, config, 0.031, BOX)
+    assert result.outcome is Outcome.ALIGNED
+    assert len(result.match) > 250
+
+
+def test_a_crowded_little_field():
+    reference = field(600, width=8.0)
+    noise = np.random.default_rng(1).normal(scale=0.003, size=reference.xy.shape)
+    result = register(Sources(xy=reference.xy + noise + [0.3, -0.2]), reference, RELATIVE, 0.031, BOX / 8)
+    assert result.outcome is Outcome.ALIGNED
+    assert result.fit.affine.shift == pytest.approx([-0.3, 0.2], abs=0.002)
+
+
 def test_two_offsets_that_explain_the_matches_equally_are_ambiguous():
     reference = field(60)
     twice = Sources(xy=np.concatenate([reference.xy + [0.5, 0.0], reference.xy - [0.5, 0.0]]))

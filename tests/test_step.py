@@ -393,7 +393,7 @@ def test_output_type_folder_from_the_environment_and_a_file_in_its_place(scene_f
     run(str(scene_files), output_ext=".asdf", output_dir="$SOMEWHERE", save_results=True, **FIND)
     assert len(list((tmp_path / "out").glob("*_tweakreg.asdf"))) == 8
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="is a file and not a folder"):
+    with pytest.raises(OutputError, match="cannot be used as a folder"):
         run(str(scene_files), output_dir=str(tmp_path / "file"), **FIND)
 
 

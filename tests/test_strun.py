@@ -39,7 +39,9 @@ def test_help_is_quick_and_imports_nothing_heavy(tmp_path, name):
     )
     done = subprocess.run([sys.executable, "-c", code, name], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "--searchrad" in done.stdout
-    assert "Radius in which the offset is sought, arcsec" in " ".join(done.stdout.split())
+    assert "Radius in which the offset is sought, and up to the tolerance beyond, arcsec" in " ".join(
+        done.stdout.split()
+    )
     assert done.stdout.strip().endswith("HEAVY []")
 
 

@@ -73,6 +73,8 @@ def measure(library: ModelLibrary, config: Config, directory: Path) -> list[Expo
     list of Exposure
         In the order of the library.
     """
+    if config.catfile and not config.use_custom_catalogs:
+        log.warning("catfile = %s has no effect without use_custom_catalogs", config.catfile)
     listed = custom_catalogs(library, config.catfile) if config.use_custom_catalogs else {}
     exposures: list[Exposure] = []
     found: dict[str, SourceCatalog] = {}
@@ -96,6 +98,8 @@ def measure(library: ModelLibrary, config: Config, directory: Path) -> list[Expo
                     if catalog_name in found:
                         raise OutputError(f"two exposures are called {path.name}: their catalogs would have one name")
                     found[catalog_name] = catalog
+            if config.use_custom_catalogs and custom is None:
+                log.warning("%s: no custom catalog is named for it: sources are found", name)
             log.info("%s: %d sources %s", name, len(catalog), f"in {custom}" if custom else "found")
             exposure = jwst.read_exposure(model, catalog, name, str(library.members[index]["group_id"]))
             exposures.append(replace(exposure, catalog_name=catalog_name))
@@ -153,7 +157,7 @@ def align_exposures(
             raise InputError(exposure.name, f"{far}: align distant fields in runs of their own")
     problem = ""
     if config.absolute is not None:
-        log.info("all exposures' sources are matched (expand_refcat), as always before an absolute alignment")
+        log.info("expand_refcat is switched on, because abs_refcat is set")
         if reference is None and usable:
             reference, problem = _ask_service(config, usable, plane)
     known = None

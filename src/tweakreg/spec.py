@@ -5,7 +5,7 @@ SPEC = """
     save_catalogs = boolean(default=False) # Write the source catalogs that were found
     use_custom_catalogs = boolean(default=False) # Use the catalogs named in catfile, in the association or in the exposures instead of finding sources
     catalog_format = string(default='ecsv') # Format of the catalogs that are written: ecsv or fits
-    catfile = string(default='') # File with two columns, exposure and catalog, for use_custom_catalogs
+    catfile = string(default='') # File with two columns, exposure and catalog; needs use_custom_catalogs
     starfinder = option('dao', 'iraf', 'segmentation', default='iraf') # Algorithm that finds sources
     snr_threshold = float(min=0.0, default=10.0) # Detection threshold in standard deviations of the background
     kernel_fwhm = float(min=0.0, default=2.5) # Width (FWHM) of a point source, pixels
@@ -40,7 +40,7 @@ SPEC = """
     nclip = integer(min=0, default=3) # Largest number of clipping passes
     sigma = float(min=0.0, default=3.0) # Clipping limit in units of the rms
     clip_accum = boolean(default=False) # Whether a clipped source stays out in later passes, in both alignments
-    searchrad = float(min=0.0, default=2.0) # Radius in which the offset is sought, arcsec
+    searchrad = float(min=0.0, default=2.0) # Radius in which the offset is sought, and up to the tolerance beyond, arcsec
     use2dhist = boolean(default=True) # Seek the offset in all of searchrad, otherwise within tolerance of xoffset and yoffset
     separation = float(min=0.0, default=1.0) # Sources nearer to each other than this are ambiguous at full tolerance, arcsec
     tolerance = float(min=0.0, default=0.7) # Largest distance of a match once the offset is known, arcsec

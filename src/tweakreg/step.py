@@ -70,8 +70,11 @@ class TweakRegStep(Step):
 
     def run(self, *args: Any) -> Any:
         """Run the step; see `process`. An output folder that is none is found before anything else."""
-        if self._directory.exists() and not self._directory.is_dir():
-            raise _as_exit(OutputError(f"output_dir = {self._directory} is a file and not a folder"))
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            problem = f"output_dir = {self._directory} cannot be used as a folder: {error.strerror}"
+            raise _as_exit(OutputError(problem)) from error
         return super().run(*args)
 
     @property

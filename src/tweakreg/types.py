@@ -27,7 +27,7 @@ class Outcome(enum.Enum):
 
     ALIGNED = "aligned"
     REFERENCE = "reference: the others were aligned to it"
-    NOT_NEEDED = "only one exposure: there was nothing to align it to"
+    NOT_NEEDED = "only one exposure, nothing to align it to: set abs_refcat"
     NOT_REQUESTED = "not requested"
     TOO_FEW_SOURCES = "too few sources: lower snr_threshold or minobj, or check kernel_fwhm"
     TOO_FEW_MATCHES = "too few matches: check searchrad, tolerance and the source finding"
@@ -36,7 +36,7 @@ class Outcome(enum.Enum):
     TOO_LARGE = "the correction is larger than searchrad and tolerance allow"
     SINGULAR = "the matched stars do not determine the fit: use a simpler fitgeometry"
     NO_OVERLAP = "no overlap with the other exposures"
-    NOT_TIED = "not tied to the other exposures, only to the reference catalog if at all"
+    NOT_TIED = "not aligned to the other exposures: the absolute stage says whether the catalog ties it"
     NO_REFERENCE = "there is no usable reference catalog"
     NOTHING_ALIGNED = "the others could not be aligned to it"
     UNSUPPORTED_WCS = "the WCS has no V2-V3 frame in which it could be corrected"

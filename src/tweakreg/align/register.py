@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.spatial import KDTree
@@ -18,8 +18,13 @@ from tweakreg.types import Affine, Fit, Ints, Match, Outcome, Sources, StageConf
 _REACH_SIGMA = 5.0
 #: Median length of a two-dimensional Gaussian deviate, in standard deviations per axis.
 _RAYLEIGH_MEDIAN = float(np.sqrt(2.0 * np.log(2.0)))
-#: Pairs are never sought within less than this share of a pixel: positions are not better than that.
-_MIN_RADIUS_PIXELS = 0.1
+#: Pairs are never sought within less than this share of a pixel: centroids scatter in patterns of a
+#: tenth of a pixel, and a narrower search would settle on one part of the pattern.
+_MIN_RADIUS_PIXELS = 0.5
+#: Where the full tolerance gives no match, a crowded field may with these shares of it.
+_SHRINK = (1.0, 0.25, 0.0625)
+#: Sources with a neighbour nearer than this many radii are ambiguous, however large the separation.
+_MAX_ISOLATION = 2.0
 #: A parameter beyond the offset reaches this many distinguishable values per radius of the tolerance:
 #: measured on catalogs without a common star, ``benchmarks/chance_matches.py``.
 _PLACES_PER_PARAMETER = 1.6
@@ -53,6 +58,21 @@ def register(
         ALIGNED with match and fit, or the reason why not; a fit that was made but
         not believed is kept in it.
     """
+    results: list[StageResult] = []
+    for share in _SHRINK:
+        narrow = replace(config, tolerance=share * config.tolerance, separation=share * config.separation)
+        if results and narrow.tolerance < 2.0 * pixel_scale:
+            break
+        results.append(_register_once(image, reference, narrow, pixel_scale, footprint, len(results) + 1))
+        if results[-1].outcome not in (Outcome.TOO_FEW_MATCHES, Outcome.AMBIGUOUS):
+            break
+    return results[-1] if results[-1].outcome is Outcome.ALIGNED else results[0]
+
+
+def _register_once(
+    image: Sources, reference: Sources, config: StageConfig, pixel_scale: float, footprint: Floats, n_tries: int
+) -> StageResult:
+    """As `register`, with one tolerance; `n_tries` of them raise the chance of a false match."""
     needed = max(config.minobj, MIN_STARS[config.fitgeometry])
 
     def result(outcome: Outcome, detail: str, match: Match | None = None, fit: Fit | None = None) -> StageResult:
@@ -74,7 +94,7 @@ def register(
         fit = _final_fit(image, reference, config, pairs)
     except SingularFitError as error:
         return result(Outcome.SINGULAR, str(error))
-    match = _judge(image.xy, reference.xy, config, pairs, fit.affine)
+    match = _judge(image.xy, reference.xy, config, pairs, fit.affine, n_tries)
     doubt = _doubt(image, reference, config, peak, match, fit, footprint)
     return result(*(doubt or (Outcome.ALIGNED, "")), match, fit)
 
@@ -138,7 +158,7 @@ def _settle_pairs(
     smallest = min(_MIN_RADIUS_PIXELS * pixel_scale, config.tolerance)
     pairs = _Pairs(np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp), radius)
     for _ in range(20):
-        isolation = config.separation * radius / config.tolerance
+        isolation = _isolation(config, radius)
         found = mutual_pairs(affine(image.xy), reference.xy, radius, isolation)
         stays = np.array_equal(found[0], pairs.image) and np.array_equal(found[1], pairs.reference)
         pairs = _Pairs(*found, radius)
@@ -149,6 +169,11 @@ def _settle_pairs(
         sigma = float(np.median(length)) / _RAYLEIGH_MEDIAN
         radius = float(np.clip(_REACH_SIGMA * sigma, smallest, config.tolerance))
     return pairs
+
+
+def _isolation(config: StageConfig, radius: float) -> float:
+    """The separation, shrunk as the radius is against the tolerance, but no wider than the pairs ask for."""
+    return min(config.separation / config.tolerance, _MAX_ISOLATION) * radius
 
 
 def _robust_affine(image: Floats, reference: Floats, geometry: str) -> Affine:
@@ -189,7 +214,7 @@ def _final_fit(image: Sources, reference: Sources, config: StageConfig, pairs: _
     )
 
 
-def _judge(image: Floats, reference: Floats, config: StageConfig, pairs: _Pairs, affine: Affine) -> Match:
+def _judge(image: Floats, reference: Floats, config: StageConfig, pairs: _Pairs, affine: Affine, n_tries: int) -> Match:
     """Count how many pairs chance would have given, from the density of pairs around the match.
 
     The search was free in the offset, and in the other parameters of the fit as far as
@@ -199,6 +224,7 @@ def _judge(image: Floats, reference: Floats, config: StageConfig, pairs: _Pairs,
     reach = (config.searchrad if config.use2dhist else 0.0) + config.tolerance
     extra = FREE_PARAMETERS[config.fitgeometry] - 2
     n_places = (reach / pairs.radius) ** 2 * (_PLACES_PER_PARAMETER * config.tolerance / pairs.radius) ** extra
+    n_places *= n_tries
     return Match(
         image=pairs.image,
         reference=pairs.reference,
@@ -216,7 +242,7 @@ def _expected_pairs(image: Floats, reference: Floats, config: StageConfig, radiu
     of their own catalog nearer than the isolation, cannot make any.
     """
     inner, outer = 3.0 * radius, 3.0 * radius + 2.0 * config.tolerance
-    isolation = config.separation * radius / config.tolerance
+    isolation = _isolation(config, radius)
     ours, theirs = (KDTree(xy[isolated(xy, isolation)]) for xy in (image, reference))
     n_ring = ours.count_neighbors(theirs, outer) - ours.count_neighbors(theirs, inner)
     density = (n_ring + 1.0) / (np.pi * (outer**2 - inner**2))
