@@ -73,27 +73,12 @@ def find_offset(
     centres = np.arange(-half, half + 1, dtype=np.float64) * np.float64(bin_size)
     distance = np.hypot(centres[:, None], centres[None, :])
     searched = distance <= searchrad + 0.5 * bin_size
-    reachable = distance <= searchrad + tolerance
-    density = counts[reachable].sum() / (reachable.sum() * bin_size**2)
-
-    best: tuple[float, float, Floats, float] | None = None
-    for box in _box_sizes(tolerance, bin_size):
-        smooth = ndimage.uniform_filter(counts, box, mode="constant") * box**2
-        # The uniform filter leaves rounding noise; of equal peaks the one nearest to the start wins.
-        score = np.where(searched, np.rint(smooth) - 1e-3 * distance / distance.max(), -1.0)
-        where = np.unravel_index(np.argmax(score), score.shape)
-        size = box * bin_size
-        expected = max(density * size**2, 1e-9)
-        n_pairs = float(np.rint(smooth[where]))
-        tail = -_log_chance(n_pairs, expected) - np.log(max(searched.sum() / box**2, 1.0))
-        if best is None or tail > best[0]:
-            best = (tail, size, np.array([centres[where[0]], centres[where[1]]]), n_pairs)
-    if best is None:  # pragma: no cover - there is at least one box
-        return None
-    _, size, coarse, _ = best
+    size, coarse = _best_box(counts, centres, searched, distance, tolerance, bin_size)
     # A disc as large as the box and half its diagonal holds the pairs of a peak that straddles bins.
     radius = float(np.clip(size / np.sqrt(2.0), bin_size, tolerance))
     in_box = np.abs(differences - coarse).max(axis=1) <= (size + bin_size) / 2.0
+    if not in_box.any():
+        return None
     offset = _refine(differences, differences[in_box].mean(axis=0), radius)
     near = np.linalg.norm(differences - offset, axis=1) <= radius
     n_near = int(near.sum())
@@ -105,6 +90,26 @@ def find_offset(
         n_pairs=n_near,
         rival_share=_rival_share(counts, centres, searched, offset, radius, bin_size, n_near, background),
     )
+
+
+def _best_box(
+    counts: Floats, centres: Floats, searched: Bools, distance: Floats, tolerance: float, bin_size: float
+) -> tuple[float, Floats]:
+    """Size and place of the box whose pairs chance explains least, arcsec."""
+    reachable = distance <= centres[-1]
+    density = counts[reachable].sum() / (reachable.sum() * bin_size**2)
+    candidates = []
+    for box in _box_sizes(tolerance, bin_size):
+        # The uniform filter leaves rounding noise; of equal peaks the one nearest to the start wins.
+        smooth = np.rint(ndimage.uniform_filter(counts, box, mode="constant") * box**2)
+        score = np.where(searched, smooth - 1e-3 * distance / distance.max(), -1.0)
+        column, row = np.unravel_index(np.argmax(score), score.shape)
+        size = box * bin_size
+        log_chance = _log_chance(float(smooth[column, row]), max(density * size**2, 1e-9))
+        log_chance += np.log(max(searched.sum() / box**2, 1.0))
+        candidates.append((log_chance, size, np.array([centres[column], centres[row]])))
+    _, size, place = min(candidates, key=lambda candidate: candidate[0])
+    return size, place
 
 
 def _differences(image: Floats, reference: Floats, start: Floats, reach: float) -> Floats:
