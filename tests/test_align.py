@@ -139,6 +139,16 @@ def test_images_of_a_group_that_see_the_same_stars():
     assert np.allclose(alignment.corrections["b"].after(error)(BOX), BOX, atol=0.002)
 
 
+@pytest.mark.parametrize("angle", [-2.0, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("n", [50, 600])
+def test_a_roll_that_carries_the_corners_beyond_the_tolerance(n, angle):
+    reference, motion = field(n), turned(angle, (0.4, -0.3))
+    noise = np.random.default_rng(n).normal(scale=0.003, size=reference.xy.shape)
+    result = register(Sources(xy=motion(reference.xy) + noise), reference, RELATIVE, 0.031, BOX)
+    assert result.outcome is Outcome.ALIGNED
+    assert np.allclose(result.fit.affine.after(motion)(BOX), BOX, atol=0.005)
+
+
 def test_a_tight_tolerance_needs_no_other_separation():
     reference = field(300)
     config = replace(RELATIVE, tolerance=0.05)
