@@ -144,3 +144,9 @@ def test_the_documented_parameters_are_those_of_the_spec():
     documented = [parameter for _, group in parameter_groups() for parameter in group]
     assert [each.name for each in documented] == re.findall(r"^\s*(\w+) =", SPEC, re.MULTILINE)
     assert all(each.purpose and each.kind for each in documented)
+
+
+def test_thresholds_of_trust_are_common_to_both_stages():
+    config = make_config(values(abs_refcat="GAIADR3", max_false_prob=0.01, max_rival=0.9, max_worsening=5.0))
+    for stage in (config.relative, config.absolute):
+        assert (stage.max_false_prob, stage.max_rival, stage.max_worsening) == (0.01, 0.9, 5.0)

@@ -91,12 +91,17 @@ def test_nebulosity_without_stars_ends_in_an_outcome(real_data):
     assert set(statuses(run([str(path) for path in paths]))) == {"FAILED"}
 
 
-def test_ceers_one_detector(real_data):
+def ceers_run(real_data, association):
+    """Align an association of the set with the peer's recommended parameters."""
     folder = real_data / "ceers_nircam1"
-    parameters = json.loads((folder / "peer_result.json").read_text())["f200w"]["asn_f200w_only_nrca1.json"]
+    parameters = json.loads((folder / "peer_result.json").read_text())["f200w"][association]
     changed = parameters["recommended"]["parameters_changed_from_default"]
     changed["abs_refcat"] = str(folder / changed["abs_refcat"])
-    library = run(str(folder / "asn_f200w_only_nrca1.json"), sip_approx=False, **changed)
+    return run(str(folder / association), sip_approx=False, **changed)
+
+
+def test_ceers_one_detector(real_data):
+    library = ceers_run(real_data, "asn_f200w_only_nrca1.json")
     assert statuses(library) == ["COMPLETE"] * 3
     errors = ceers_errors(library, real_data)
     assert np.sqrt(np.mean(errors**2, axis=(1, 2)) * 2).max() < 1.6
@@ -116,11 +121,7 @@ def ceers_errors(library, real_data):
 
 def test_ceers_detectors_in_groups_of_their_own(real_data):
     """The published solution moves each detector on its own; here the catalog ties each one."""
-    folder = real_data / "ceers_nircam1"
-    parameters = json.loads((folder / "peer_result.json").read_text())["f200w"]["asn_f200w_detector_groups.json"]
-    changed = parameters["recommended"]["parameters_changed_from_default"]
-    changed["abs_refcat"] = str(folder / changed["abs_refcat"])
-    library = run(str(folder / "asn_f200w_detector_groups.json"), sip_approx=False, **changed)
+    library = ceers_run(real_data, "asn_f200w_detector_groups.json")
     assert statuses(library) == ["COMPLETE"] * 24
     errors = ceers_errors(library, real_data)
     assert np.sqrt(np.mean(errors**2, axis=(1, 2)) * 2).max() < 1.6

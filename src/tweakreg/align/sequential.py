@@ -68,13 +68,20 @@ def _group_sources(images: list[Image], name: str) -> Sources:
 
 
 def align_relative(
-    images: Sequence[Image], config: StageConfig, *, enforce_user_order: bool, expand_refcat: bool
+    images: Sequence[Image],
+    groups: list[Group],
+    config: StageConfig,
+    *,
+    enforce_user_order: bool,
+    expand_refcat: bool,
 ) -> list[Component]:
     """Align groups to each other.
 
     Parameters
     ----------
     images : sequence of Image
+    groups : list of Group
+        Of these images, from `make_groups`.
     config : StageConfig
     enforce_user_order : bool
         Take the first group as reference and the others in their order.
@@ -89,7 +96,6 @@ def align_relative(
         Every group is in one of them; the one with most groups is first. A group that
         failed never gives its stars to others, but it may be the reference of another component.
     """
-    groups = make_groups(images)
     areas = overlap_areas(group_outlines(images))
     order = _Order(groups, areas, enforce_user_order, expand_refcat)
     remaining = list(range(len(groups)))

@@ -48,7 +48,9 @@ def align(
         hold together, and every set that the reference catalog ties.
     """
     groups = make_groups(images)
-    components = align_relative(images, relative, enforce_user_order=enforce_user_order, expand_refcat=expand_refcat)
+    components = align_relative(
+        images, groups, relative, enforce_user_order=enforce_user_order, expand_refcat=expand_refcat
+    )
     relative_results = _relative_results(groups, components, relative)
     if absolute is None:
         results = {group.name: StageResult(stage=Stage.ABSOLUTE, outcome=Outcome.NOT_REQUESTED) for group in groups}

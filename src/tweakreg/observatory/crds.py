@@ -21,9 +21,7 @@ def crds_parameters(dataset: Any) -> dict[str, Any]:
     """
     from stdatamodels.jwst.datamodels import read_metadata
 
-    if isinstance(dataset, AbstractModelLibrary):
-        return dict(dataset.get_crds_parameters())
-    if isinstance(dataset, AbstractDataModel):
+    if isinstance(dataset, (AbstractModelLibrary, AbstractDataModel)):
         return dict(dataset.get_crds_parameters())
     if isinstance(dataset, (list, tuple)):
         return crds_parameters(dataset[0])
