@@ -3,6 +3,9 @@
 from importlib.metadata import version as _version
 from pathlib import Path
 
+from numpy.ma import masked
+from tweakreg.pars.generate import read_table
+
 from tweakreg.parameters import parameter_groups
 from tweakreg.types import Outcome
 
@@ -38,6 +41,10 @@ def _write_generated():
     (here / "parameters.inc.rst").write_text("\n".join(parts), encoding="utf-8")
     rows = [(f"``{outcome.name}``", outcome.sentence) for outcome in Outcome]
     (here / "outcomes.inc.rst").write_text(_table(rows, ("Outcome", "What it says")), encoding="utf-8")
+    table = read_table()
+    rows = [["" if cell is masked else str(cell) for cell in row] for row in table]
+    sources = "\n".join(f"``{name}``\n    {text}" for name, text in table.meta["sources"].items())
+    (here / "packaged.inc.rst").write_text(_table(rows, table.colnames) + "\n" + sources + "\n", encoding="utf-8")
 
 
 _write_generated()

@@ -15,7 +15,7 @@ from tweakreg.simulate.models import make_catalog, make_model, write_scene
 @pytest.fixture(autouse=True)
 def _no_crds(monkeypatch):
     """No test asks a server for parameters."""
-    for name in ("CRDS_PATH", "CRDS_SERVER_URL"):
+    for name in ("CRDS_PATH", "CRDS_SERVER_URL", "STPIPE_DISABLE_CRDS_STEPPARS", "TWEAKREG_PARS"):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,23 @@ RELATIVE = StageConfig(stage=Stage.RELATIVE)
 def run(inputs, **parameters):
     """Run the step without touching the logging of the tests."""
     return TweakRegStep.call(inputs, configure_log=False, **parameters)
+
+
+STRUN = str(Path(sys.executable).with_name("strun"))
+
+
+def environment(**changes):
+    """The environment without what decides about parameter reference files."""
+    names = ("CRDS_", "STPIPE_", "TWEAKREG_PARS")
+    return {key: value for key, value in os.environ.items() if not key.startswith(names)} | changes
+
+
+def strun(*arguments, cwd, timeout=300, **changes):
+    """Run the step in a process of its own; further keywords are environment variables."""
+    command = [STRUN, *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=cwd, env=environment(**changes), capture_output=True, text=True, check=False, timeout=timeout
+    )
 
 
 def look(library, what):

@@ -1,31 +1,14 @@
 """The step as astronomers run it."""
 
-import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
 
-from helpers import write_association
-
-STRUN = str(Path(sys.executable).with_name("strun"))
-
-
-def strun(*arguments, cwd):
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("CRDS_")}
-    return subprocess.run(
-        [STRUN, *map(str, arguments)],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+from helpers import STRUN, strun, write_association
 
 
 @pytest.mark.parametrize("name", ["tweakreg", "tweakreg.TweakRegStep", "tweakreg::tweakreg"])

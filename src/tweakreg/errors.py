@@ -57,6 +57,10 @@ class CatalogError(InputError):
     """A source or reference catalog cannot be used."""
 
 
+class ParameterFileError(TweakRegError):
+    """A parameter reference file cannot be read, or the place where it is sought does not exist."""
+
+
 class OutputError(TweakRegError):
     """The results cannot be written where they were to go."""
 

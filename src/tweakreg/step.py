@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any, cast
 
 from stpipe import Step
-from stpipe.config_parser import ConfigObj
+from stpipe.config_parser import ConfigObj, load_config_file
 from stpipe.exceptions import StpipeExitException, ValidationError
 from stpipe.library import AbstractModelLibrary
+from stpipe.step import get_disable_crds_steppars
 
-from tweakreg.errors import OutputError, ParameterError, TweakRegError
+from tweakreg.errors import OutputError, ParameterError, ParameterFileError, TweakRegError
 from tweakreg.parameters import explain, make_config, normalise
-from tweakreg.pars import crds_is_configured, from_crds
 from tweakreg.spec import SPEC
+from tweakreg.steppars import parameter_file
 
 log = logging.getLogger(__name__)
 
@@ -126,18 +127,29 @@ class TweakRegStep(Step):
             raise _as_exit(problem) from None
 
     @classmethod
-    def get_config_from_reference(cls, dataset: Any, *args: Any, **kwargs: Any) -> ConfigObj:
-        """Parameters of the data set from CRDS, where it is configured."""
-        look_up = super().get_config_from_reference
-        if not crds_is_configured():
-            log.info("CRDS is not configured (CRDS_PATH, CRDS_SERVER_URL): the defaults of the parameters apply")
-        return from_crds(lambda: look_up(dataset, *args, **kwargs), ConfigObj())
+    def get_config_from_reference(
+        cls, dataset: Any, disable: bool | None = None, crds_observatory: str | None = None
+    ) -> ConfigObj:
+        """Parameters for the data set from CRDS, the packaged files or a folder; see `tweakreg.steppars`."""
+        if get_disable_crds_steppars(disable):
+            log.info("Parameter reference files are switched off: the defaults apply")
+            return ConfigObj()
+        header = dataset if isinstance(dataset, dict) else cls._get_crds_parameters(dataset)[0]
+        try:
+            path = parameter_file(header) if header else None
+            return ConfigObj() if path is None else _read_parameter_file(path, set(cls.load_spec_file()))
+        except TweakRegError as error:
+            raise _as_exit(error) from error
 
     @classmethod
     def _get_crds_parameters(cls, dataset: Any) -> tuple[dict[str, Any], str]:
         from tweakreg.observatory.crds import crds_parameters
 
-        return from_crds(lambda: crds_parameters(dataset), {}), "jwst"
+        try:
+            return crds_parameters(dataset), "jwst"
+        except Exception as error:  # what is wrong with the input is said when it is opened
+            log.debug("no parameter reference file is sought, as the input cannot be read: %s", error)
+            return {}, "jwst"
 
     @staticmethod
     def get_stpipe_loggers() -> tuple[str, ...]:
@@ -157,6 +169,18 @@ class Interrupted(KeyboardInterrupt, StpipeExitException):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self._exit_status = 130
+
+
+def _read_parameter_file(path: Path, known: set[str]) -> ConfigObj:
+    """A parameter reference file without what this version does not know."""
+    try:
+        config = load_config_file(str(path))
+    except Exception as error:  # configobj, asdf and yaml each raise their own
+        raise ParameterFileError(f"{path}: cannot be read as a parameter reference file ({error})") from error
+    for name in [name for name in config if name not in known | {"class", "name"}]:
+        log.warning("%s: parameter '%s' does not exist here and is left out", path.name, name)
+        del config[name]
+    return config
 
 
 def _parameter_error(error: ValidationError) -> ParameterError:

@@ -9,7 +9,7 @@ from typing import Any
 from stpipe.datamodel import AbstractDataModel
 from stpipe.library import AbstractModelLibrary
 
-from tweakreg.observatory.library import ModelLibrary
+from tweakreg.observatory.association import SCIENCE, check_association, load_association
 
 
 def crds_parameters(dataset: Any) -> dict[str, Any]:
@@ -25,6 +25,13 @@ def crds_parameters(dataset: Any) -> dict[str, Any]:
         return dict(dataset.get_crds_parameters())
     if isinstance(dataset, (list, tuple)):
         return crds_parameters(dataset[0])
-    if isinstance(dataset, Mapping) or Path(dataset).suffix.lower() == ".json":
-        dataset = ModelLibrary(dataset, asn_n_members=1).member_path(0)
+    if isinstance(dataset, Mapping):
+        dataset = _first_exposure(check_association(dataset, "the association", Path()), Path())
+    elif Path(dataset).suffix.lower() == ".json":
+        dataset = _first_exposure(load_association(dataset), Path(dataset).parent)
     return dict(read_metadata(dataset, flatten=True))
+
+
+def _first_exposure(association: Mapping[str, Any], directory: Path) -> Path:
+    members = association["products"][0]["members"]
+    return directory / next(str(member["expname"]) for member in members if member["exptype"] == SCIENCE)

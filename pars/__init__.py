@@ -1,0 +1,1 @@
+"""Parameter reference files that ship with the package, all made from ``table.ecsv``."""

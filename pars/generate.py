@@ -1,0 +1,119 @@
+"""Make the parameter reference files and their rmaps from the table.
+
+    python pars/generate.py
+
+Change a value in ``table.ecsv`` and run this; a test compares the files with the table.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from pprint import pformat
+from typing import Any
+
+import asdf
+import numpy as np
+from astropy.table import Row, Table
+
+HERE = Path(__file__).parent
+REFTYPE = "pars-tweakregstep"
+
+_TYPE = {"META.EXPOSURE.TYPE": "exp_type"}
+_FILTER = _TYPE | {"META.INSTRUMENT.FILTER": "filter"}
+_PUPIL = _FILTER | {"META.INSTRUMENT.PUPIL": "pupil"}
+
+#: By what CRDS selects the parameters of an instrument, and the table's column for it.
+KEYS = {"nircam": _PUPIL, "niriss": _PUPIL, "miri": _FILTER, "fgs": _TYPE}
+_NO_PARAMETERS = {"instrument", "name", "exp_type", "filter", "pupil", "sources"}
+
+
+def read_table() -> Table:
+    """Every row becomes a parameter reference file."""
+    return Table.read(HERE / "table.ecsv")
+
+
+def filename(row: Row) -> str:
+    """Name of the file of a row."""
+    return f"jwst_{row['instrument']}_{REFTYPE}_{row['name']}.asdf"
+
+
+def tree(row: Row) -> dict[str, Any]:
+    """Content of the parameter reference file of a row; an empty cell is no parameter."""
+    values = {name: row[name] for name in row.colnames if row[name] is not np.ma.masked}
+    parameters = {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in values.items()
+        if name not in _NO_PARAMETERS
+    }
+    meta = row.meta
+    optical = {name: str(values[name]) for name in ("filter", "pupil") if name in values}
+    return {
+        "class": "tweakreg.TweakRegStep",
+        "name": "tweakreg",
+        "parameters": {name: str(value) if isinstance(value, str) else value for name, value in parameters.items()},
+        "meta": {
+            "author": "The tweakreg developers",
+            "date": meta["date"],
+            "description": " ".join(meta["sources"][source] for source in str(values["sources"]).split()),
+            "exposure": {"type": str(values["exp_type"])},
+            "instrument": {"name": str(values["instrument"]).upper(), **optical},
+            "origin": "tweakreg",
+            "pedigree": "DUMMY" if values["sources"] == "fgs" else "INFLIGHT 2022-07-12 2026-07-28",
+            "reftype": REFTYPE,
+            "telescope": "JWST",
+            "useafter": meta["useafter"],
+        },
+    }
+
+
+def rmap(instrument: str, table: Table) -> str:
+    """Text of the selection rules of an instrument."""
+    from crds.core.rmap import ReferenceMapping
+
+    keys = KEYS[instrument]
+    name = f"jwst_{instrument}_{REFTYPE}.rmap"
+    header = {
+        "derived_from": "table.ecsv",
+        "file_ext": ".asdf",
+        "filekind": REFTYPE,
+        "filetype": REFTYPE,
+        "instrument": instrument.upper(),
+        "mapping": "REFERENCE",
+        "name": name,
+        "observatory": "JWST",
+        "parkey": (tuple(keys), ("META.OBSERVATION.DATE", "META.OBSERVATION.TIME")),
+        "sha1sum": "",
+        "suffix": REFTYPE,
+        "text_descr": "TweakRegStep runtime parameters",
+    }
+    useafter = table.meta["useafter"].replace("T", " ")
+    cases = "".join(
+        f"    {tuple(str(row[column]) for column in keys.values())!r} : UseAfter({{\n"
+        f"        {useafter!r} : {filename(row)!r},\n"
+        "    }),\n"
+        for row in table[table["instrument"] == instrument]
+    )
+    text = f"header = {pformat(header, width=140)}\n\nselector = Match({{\n{cases}}})\n"
+    mapping = ReferenceMapping.from_string(text, name, ignore_checksum=True)
+    mapping.header["sha1sum"] = mapping._get_checksum(mapping.format())
+    return str(mapping.format())
+
+
+def main() -> None:
+    """Write all files into this folder and remove those that the table no longer has."""
+    table = read_table()
+    names = set()
+    for row in table:
+        asdf.AsdfFile(tree(row)).write_to(HERE / filename(row))
+        names.add(filename(row))
+    for instrument in KEYS:
+        name = f"jwst_{instrument}_{REFTYPE}.rmap"
+        (HERE / name).write_text(rmap(instrument, table), encoding="utf-8")
+        names.add(name)
+    for path in HERE.glob("jwst_*"):
+        if path.name not in names:
+            path.unlink()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""Which parameter reference file belongs to a data set: CRDS's, a packaged one, or one of a folder."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from tweakreg.errors import ParameterFileError
+
+log = logging.getLogger(__name__)
+
+#: Says where parameter reference files come from.
+VARIABLE = "TWEAKREG_PARS"
+WORDS = ("auto", "crds", "packaged", "none")
+_CHOICES = f"{', '.join(WORDS)}, or a folder that exists"
+
+#: What the parameters of this step are called in CRDS.
+REFTYPE = "pars-tweakregstep"
+
+#: Seconds. A server that is silent for so long is taken for dead; one that answers may take longer, as
+#: the first run with an empty cache fetches all rules.
+SERVER_PATIENCE = 3.0
+LOOK_UP_PATIENCE = 60.0
+
+#: CRDS talks to no server of a name with this word and is content with its cache.
+_SERVERLESS = "https://serverless.invalid"
+
+
+def parameter_file(header: Mapping[str, Any]) -> Path | None:
+    """Find the parameter reference file of a data set, and say in the log which it is.
+
+    Parameters
+    ----------
+    header : mapping
+        Flat metadata such as ``meta.instrument.name``.
+
+    Returns
+    -------
+    Path or None
+        None where no file fits, or none is wanted.
+
+    Raises
+    ------
+    ParameterFileError
+        The environment variable TWEAKREG_PARS is neither one of its words nor a folder.
+    """
+    where = os.environ.get(VARIABLE, "").strip() or "auto"
+    word = where.lower()
+    if word == "none":
+        log.info("No parameter reference file is used, as %s says", VARIABLE)
+        return None
+    if word not in WORDS and not Path(where).expanduser().is_dir():
+        raise ParameterFileError(f"environment variable {VARIABLE} = {where!r}: must be {_CHOICES}")
+    if word == "crds" or (word == "auto" and _crds_is_configured()):
+        path = _from_crds(header)
+        if path is not None:
+            log.info("Parameters from CRDS: %s", path)
+        if path is not None or word == "crds":
+            return path
+    folder = Path(str(files("tweakreg.pars"))) if word in WORDS else Path(where).expanduser()
+    path = select(header, folder)
+    what = f"{header.get('meta.instrument.name')} {header.get('meta.instrument.filter') or ''}".strip()
+    if path is None:
+        log.info("No parameter reference file for %s in %s: the defaults apply", what, folder)
+    else:
+        log.info("Parameters for %s from the %s file %s", what, "packaged" if word in WORDS else "user's", path)
+    return path
+
+
+def select(header: Mapping[str, Any], folder: Path) -> Path | None:
+    """Apply the rmap of the instrument in a folder.
+
+    Parameters
+    ----------
+    header : mapping
+        Flat metadata.
+    folder : Path
+        Holds rmaps and the files that they name, as CRDS does but side by side.
+
+    Returns
+    -------
+    Path or None
+        None where there is no rmap for the instrument, or no rule for the data set.
+
+    Notes
+    -----
+    The rules are applied by `crds.core.rmap`, which needs neither server nor cache for it.
+    """
+    from crds.core.exceptions import CrdsError
+    from crds.core.rmap import load_mapping
+
+    instrument = str(header.get("meta.instrument.name") or "").lower()
+    rmaps = sorted(folder.glob(f"*_{instrument}_{REFTYPE}*.rmap")) if instrument else []
+    if not rmaps:
+        return None
+    # For CRDS these two match any rule.
+    wanted = {key.upper(): str(value) for key, value in header.items() if value not in (None, "N/A", "ANY")}
+    try:
+        found = load_mapping(str(rmaps[-1])).get_best_ref(wanted)
+    except CrdsError as error:
+        log.warning("%s cannot be applied: %s", rmaps[-1], error)
+        return None
+    return None if found is None or found.startswith("NOT FOUND") else folder / found
+
+
+def _crds_is_configured() -> bool:
+    """Whether the user's environment points to a CRDS server or cache."""
+    return bool(os.environ.get("CRDS_SERVER_URL") or os.environ.get("CRDS_PATH"))
+
+
+def _from_crds(header: Mapping[str, Any]) -> Path | None:
+    """Ask CRDS, in whatever state it is; None where it has no file or no answer."""
+    try:
+        found = _within(LOOK_UP_PATIENCE, lambda: _ask_crds(header))
+    except (Exception, SystemExit) as error:  # crds ends the process where it finds neither server nor cache
+        reason = str(error).strip() or type(error).__name__
+        log.warning("CRDS does not answer (%s)", reason.splitlines()[0])
+        return None
+    if not Path(found).is_file():
+        log.info("CRDS has no parameter reference file for this data set")
+        return None
+    return Path(found)
+
+
+def _ask_crds(header: Mapping[str, Any]) -> str:
+    """Best reference according to the server, or to the cache alone where the server is of no use."""
+    url = os.environ.get("CRDS_SERVER_URL", "")
+    if not url or _answers(url):
+        try:
+            return _best_reference(header)
+        except (Exception, SystemExit):
+            if not url:
+                raise
+    log.warning("the CRDS server %s does not answer: only files in the cache are used", url)
+    from crds.client import api
+
+    before = api.get_crds_server()
+    api.set_crds_server(_SERVERLESS)
+    try:
+        return _best_reference(header)
+    finally:
+        api.set_crds_server(before)
+
+
+def _best_reference(header: Mapping[str, Any]) -> str:
+    import crds
+
+    os.environ.setdefault("CRDS_CLIENT_TIMEOUT_SECONDS", "10")
+    return str(crds.getreferences(dict(header), reftypes=[REFTYPE], observatory="jwst")[REFTYPE])
+
+
+def _answers(url: str) -> bool:
+    """Whether the service, not just the machine, is up: CRDS itself would wait for an hour."""
+    import requests
+
+    question = {"jsonrpc": "1.0", "method": "get_server_info", "params": [], "id": "tweakreg"}
+    try:
+        answer = requests.post(f"{url.rstrip('/')}/json/", json=question, timeout=SERVER_PATIENCE, stream=True)
+        answer.close()
+    except requests.RequestException:
+        return False
+    return bool(answer.ok)
+
+
+def _within(seconds: float, ask: Callable[[], str]) -> str:
+    """The answer, if it comes in time; the thread of a late one does not keep the process alive."""
+    answers: list[str] = []
+    problems: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            answers.append(ask())
+        except BaseException as error:
+            problems.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if problems:
+        raise problems[0]
+    if not answers:
+        raise TimeoutError(f"no answer within {seconds:.0f} s")
+    return answers[0]
