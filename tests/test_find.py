@@ -1,12 +1,20 @@
 """Star finders on simulated pixels, masks, and images in which there is nothing to find."""
 
+import warnings
+from dataclasses import replace
+
 import numpy as np
+import photutils
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from photutils.utils.exceptions import NoDetectionsWarning
 from scipy.spatial import KDTree
 
 from tweakreg.errors import CatalogError
+from tweakreg.find.background import subtract_background
 from tweakreg.find.custom import read_catalog
-from tweakreg.find.finders import find_sources
+from tweakreg.find.finders import find_peaks, find_sources
 from tweakreg.find.save import write_catalog
 from tweakreg.observatory.jwst import read_pixels
 from tweakreg.simulate.instrument import to_pixels
@@ -92,7 +100,6 @@ def test_sources_outside_the_bounding_box_are_dropped(scene):
 
 
 def test_brightest_and_peakmax(scene):
-    from dataclasses import replace
 
     model = make_model(scene, scene.exposures[0])
     everything = find_sources(read_pixels(model), FINDERS["iraf"])
@@ -145,3 +152,62 @@ def test_broken_catalogs_name_the_file_and_the_problem(tmp_path, text, message):
 def test_missing_catalog(tmp_path):
     with pytest.raises(CatalogError, match="does not exist"):
         read_catalog(tmp_path / "none.ecsv")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_background_is_that_of_photutils(seed):
+    """The oracle interpolates the mesh in every pixel."""
+    from astropy.stats import SigmaClip
+    from photutils.background import Background2D, MedianBackground
+
+    rng = np.random.default_rng(seed)
+    shape, box = rng.integers(50, 200, size=2), int(rng.integers(7, 80))
+    data = rng.normal(5.0, 1.0, size=shape) + np.linspace(0.0, 3.0, shape[1])
+    mask = rng.uniform(size=shape) < 0.02
+    clean = np.where(mask, 0.0, data)
+    oracle = Background2D(
+        clean, box, coverage_mask=mask, sigma_clip=SigmaClip(sigma=3.0), bkg_estimator=MedianBackground()
+    )
+    subtracted, noise = subtract_background(data, mask, box)
+    assert np.abs(subtracted - np.where(mask, 0.0, clean - oracle.background)).max() < 1e-12
+    assert noise == pytest.approx(np.median(oracle.background_rms[~mask]), rel=1e-12)
+
+
+@given(seed=st.integers(0, 10**6), radius=st.integers(2, 9), levels=st.integers(2, 60))
+def test_peaks_are_those_of_photutils(seed, radius, levels):
+    """Few levels make equal neighbours, which are both peaks."""
+    from photutils.detection import find_peaks as oracle
+
+    rng = np.random.default_rng(seed)
+    data = rng.integers(-levels, levels, size=rng.integers(3, 40, size=2)).astype(float)
+    mask = rng.uniform(size=data.shape) < 0.1
+    peaks = find_peaks(data, 1.0, mask, radius)
+    with warnings.catch_warnings(), photutils.use_future_column_names():
+        warnings.simplefilter("ignore", NoDetectionsWarning)
+        table = oracle(data, 1.0, min_separation=radius, mask=mask)
+    expected = np.empty((0, 2)) if table is None else np.column_stack([table["x_peak"], table["y_peak"]])
+    assert np.array_equal(peaks, expected)
+
+
+@pytest.mark.parametrize("starfinder", ["iraf", "dao"])
+def test_catalog_is_that_of_photutils(scene, starfinder):
+    """Its own search for peaks takes 20 times as long."""
+    from photutils.detection import DAOStarFinder, IRAFStarFinder
+
+    pixels = read_pixels(make_model(scene, scene.exposures[0]))
+    config = FINDERS[starfinder]
+    catalog = find_sources(pixels, config)
+    data, noise = subtract_background(pixels.data, pixels.mask, config.bkg_boxsize)
+    finder = {"iraf": IRAFStarFinder, "dao": DAOStarFinder}[starfinder](
+        config.snr_threshold * noise,
+        config.kernel_fwhm,
+        sigma_radius=config.sigma_radius,
+        min_separation=2,
+        sharpness_range=(config.sharplo, config.sharphi),
+        roundness_range=(config.roundlo, config.roundhi),
+    )
+    with photutils.use_future_column_names():
+        table = finder(data, mask=pixels.mask)
+    assert len(catalog) == len(table) > 50
+    for name in ("x", "y"):
+        assert np.array_equal(getattr(catalog, name), table[f"{name}_centroid"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import lru_cache
 
 import numpy as np
 from astropy.stats import SigmaClip
@@ -48,5 +49,29 @@ def subtract_background(data: Floats, mask: Bools, box_size: int) -> tuple[Float
         except ValueError:
             # No box has enough good pixels: one box over all of them.
             background = Background2D(clean, data.shape, filter_size=(1, 1), exclude_percentile=100.0, **settings)
-    noise = float(np.median(background.background_rms[~mask]))
-    return np.where(mask, 0.0, clean - background.background), noise
+    box = tuple(int(side) for side in background.box_size)
+    noise = float(np.median(_expand(background.background_rms_mesh, box, data.shape)[~mask]))
+    clean -= _expand(background.background_mesh, box, data.shape)
+    clean[mask] = 0.0
+    return clean, noise
+
+
+def _expand(mesh: Floats, box: tuple[int, ...], shape: tuple[int, ...]) -> Floats:
+    """Interpolate a value per box to all pixels, as `photutils.background.Background2D` does.
+
+    Its cubic spline is linear in the mesh and separable, so that two thin matrices do in 20 ms what
+    evaluating the spline in every pixel does in 300.
+    """
+    rows, columns = (
+        _spline(n_boxes, side)[:n_pixels] for n_boxes, side, n_pixels in zip(mesh.shape, box, shape, strict=True)
+    )
+    full: Floats = rows @ mesh @ columns.T
+    return np.clip(full, mesh.min(), mesh.max(), out=full)
+
+
+@lru_cache(maxsize=8)
+def _spline(n_boxes: int, side: int) -> Floats:
+    """Value at each of ``n_boxes × side`` pixels (rows) for a mesh of 1 in one box and 0 elsewhere (columns)."""
+    from scipy.ndimage import zoom
+
+    return np.column_stack([zoom(unit, side, order=3, mode="reflect", grid_mode=True) for unit in np.eye(n_boxes)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from astropy.table import Table
@@ -76,14 +77,54 @@ def _find_dao(pixels: Pixels, threshold: float, config: FindConfig) -> Table | N
     from photutils.detection import DAOStarFinder
 
     finder = DAOStarFinder(threshold, config.kernel_fwhm, **_star_finder_options(config))
-    return _quietly(lambda: finder(pixels.data, mask=pixels.mask))
+    return _find_stars(finder, pixels, finder.threshold_eff)
 
 
 def _find_iraf(pixels: Pixels, threshold: float, config: FindConfig) -> Table | None:
     from photutils.detection import IRAFStarFinder
 
     finder = IRAFStarFinder(threshold, config.kernel_fwhm, **_star_finder_options(config))
-    return _quietly(lambda: finder(pixels.data, mask=pixels.mask))
+    return _find_stars(finder, pixels, threshold)
+
+
+def _find_stars(finder: Any, pixels: Pixels, threshold: float) -> Table | None:
+    """Run a star finder of photutils on peaks found here: its own search looks at every local maximum of the noise."""
+    from scipy.ndimage import convolve
+
+    convolved = convolve(pixels.data, finder.kernel.data, mode="constant", cval=0.0)
+    finder.xycoords = find_peaks(convolved, threshold, pixels.mask, finder.min_separation)
+    return _quietly(lambda: finder(pixels.data, mask=pixels.mask)) if len(finder.xycoords) else None
+
+
+def find_peaks(data: Floats, threshold: float, mask: Bools, radius: float) -> Floats:
+    """Pixels above a threshold that no other within a radius exceeds.
+
+    Parameters
+    ----------
+    data : (ny, nx) float array
+    threshold : float
+        Not negative.
+    mask : (ny, nx) bool array
+        Pixels that are no peaks; they may still exceed others.
+    radius : float
+        Pixels.
+
+    Returns
+    -------
+    (N, 2) float array
+        x and y, in the order of the rows.
+    """
+    y, x = np.nonzero((data > threshold) & ~mask)
+    reach = int(radius)
+    padded = np.pad(data, reach, constant_values=-np.inf)
+    steps = np.arange(-reach, reach + 1)
+    dx, dy = (each.ravel() for each in np.meshgrid(steps, steps))
+    distance = np.hypot(dx, dy)
+    # Near neighbours first: they leave few peaks to compare with the others.
+    for step in np.argsort(distance)[1 : np.count_nonzero(distance <= radius)]:
+        higher = padded[y + reach + dy[step], x + reach + dx[step]] > data[y, x]
+        y, x = y[~higher], x[~higher]
+    return np.column_stack([x, y]).astype(float)
 
 
 def _find_segments(pixels: Pixels, threshold: float, config: FindConfig) -> Table | None:
