@@ -33,7 +33,9 @@ def values(**changes):
 def test_every_parameter_of_the_release_is_there():
     assert len(RELEASE) == 55
     ours = re.findall(r"^\s*(\w+) =", SPEC, re.MULTILINE)
-    assert set(ours) - RELEASE == {"clip_accum", "output_ext", "max_false_prob", "max_rival", "max_worsening"}
+    assert set(ours) - RELEASE == {
+        "clip_accum", "output_ext", "max_false_prob", "max_rival", "max_worsening", "maximum_cores",
+    }  # fmt: skip
     assert set(ours) >= RELEASE
 
 

@@ -1,8 +1,23 @@
 """What can go wrong through the user's input. Inside the package an outcome is a value, not an exception."""
 
+from __future__ import annotations
+
+from typing import Any
+
 
 class TweakRegError(Exception):
     """Base class of every error that the package raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[TweakRegError], arguments: tuple[Any, ...], state: dict[str, Any]) -> TweakRegError:
+    """An error as another process raised it; its own `__init__` takes other arguments than the message."""
+    error = kind.__new__(kind)
+    Exception.__init__(error, *arguments)
+    error.__dict__.update(state)
+    return error
 
 
 class ParameterError(TweakRegError, ValueError):
@@ -25,7 +40,7 @@ class ParameterError(TweakRegError, ValueError):
         self.remedy = remedy
 
     @classmethod
-    def of_message(cls, message: str) -> "ParameterError":
+    def of_message(cls, message: str) -> ParameterError:
         """An error with a message that names the parameter already."""
         error = cls.__new__(cls)
         Exception.__init__(error, message)
@@ -67,6 +82,10 @@ class OutputError(TweakRegError):
 
 class ServiceError(TweakRegError):
     """A catalog service did not answer with a catalog."""
+
+
+class WorkerError(TweakRegError):
+    """A process that was to help could not be started, or was killed."""
 
 
 class WCSError(TweakRegError):

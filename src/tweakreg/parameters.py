@@ -44,6 +44,8 @@ class Config:
     catfile : str
     save_catalogs, save_abs_catalog : bool
     catalog_format : str
+    workers : int
+        Processes that find sources.
     """
 
     find: FindConfig
@@ -58,6 +60,7 @@ class Config:
     save_catalogs: bool = False
     save_abs_catalog: bool = False
     catalog_format: str = "ecsv"
+    workers: int = 1
 
 
 def make_config(values: Mapping[str, Any]) -> Config:
@@ -118,7 +121,20 @@ def make_config(values: Mapping[str, Any]) -> Config:
         save_catalogs=values["save_catalogs"],
         save_abs_catalog=values["save_abs_catalog"],
         catalog_format=values["catalog_format"],
+        workers=_workers(values["maximum_cores"]),
     )
+
+
+def _workers(value: str) -> int:
+    """Number of processes; never more than there are cores for this one."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    shares = {"none": 1, "quarter": available // 4, "half": available // 2, "all": available}
+    word = value.strip().lower()
+    if word in shares:
+        return max(1, shares[word])
+    if word.isdecimal() and int(word) > 0:
+        return min(int(word), available)
+    raise ParameterError("maximum_cores", value, "must be none, quarter, half, all or a number, at least 1")
 
 
 def _path(value: str) -> str:
@@ -219,7 +235,7 @@ def normalise(values: dict[str, Any]) -> None:
     """
     known = {parameter.name: parameter for _, group in parameter_groups() for parameter in group}
     for name, value in values.items():
-        if name == "connectivity" and isinstance(value, (int, float)):
+        if name in ("connectivity", "maximum_cores") and isinstance(value, (int, float)):
             values[name] = str(int(value))
         elif value in (None, "None") and name in known:
             if name in _TEXT_OR_NONE:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from tweakreg.find.save import write_catalog
 from tweakreg.observatory import jwst
 from tweakreg.observatory.catalogs import custom_catalogs, own_catalog
 from tweakreg.observatory.jwst import Exposure
-from tweakreg.observatory.library import ModelLibrary
+from tweakreg.observatory.library import ModelLibrary, open_model
 from tweakreg.observatory.output import bare_name
 from tweakreg.parameters import Config
 from tweakreg.plane import TangentPlane, separation
@@ -40,8 +41,11 @@ from tweakreg.types import (
     Status,
     status,
 )
+from tweakreg.workers import share_out
 
 log = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
 
 #: A WCS that is tied to a reference catalog is called this and the value of abs_refcat, as the JWST step does.
 _WCS_NAME = "FIT-LVL3-"
@@ -76,41 +80,113 @@ def measure(library: ModelLibrary, config: Config, directory: Path) -> list[Expo
     if config.catfile and not config.use_custom_catalogs:
         log.warning("catfile = %s has no effect without use_custom_catalogs", config.catfile)
     listed = custom_catalogs(library, config.catfile) if config.use_custom_catalogs else {}
-    exposures: list[Exposure] = []
-    found: dict[str, SourceCatalog] = {}
-    by_user: set[int] = set()
-    with library, _progress(range(len(library)), "sources") as indices:
-        for index in indices:
-            model = library.borrow(index)
-            path = library.member_path(index)
-            jwst.check_model(model, path)
-            name = bare_name(path)
-            own = model.meta.tweakreg_catalog if config.use_custom_catalogs else None
-            custom = listed[index] if index in listed else own_catalog(own, path)
-            catalog_name = "" if index in listed else None
-            if custom is not None:
-                catalog, catalog_name = _custom_catalog(custom, name, model), str(custom)
-                by_user.add(index)
-            else:
-                catalog = find_sources(jwst.read_pixels(model), config.find, name)
-                if config.save_catalogs:
-                    catalog_name = f"{name}_cat.{config.catalog_format}"
-                    if catalog_name in found:
-                        raise OutputError(f"two exposures are called {path.name}: their catalogs would have one name")
-                    found[catalog_name] = catalog
-            if config.use_custom_catalogs and custom is None:
-                log.warning("%s: no custom catalog is named for it: sources are found", name)
-            log.info("%s: %d sources %s", name, len(catalog), f"in {custom}" if custom else "found")
-            exposure = jwst.read_exposure(model, catalog, name, str(library.members[index]["group_id"]))
-            exposures.append(replace(exposure, catalog_name=catalog_name))
+    tasks = [
+        _Task(index=index, path=library.member_path(index), group=str(member["group_id"]), config=config)
+        for index, member in enumerate(library.members)
+    ]
+    tasks = [replace(task, listed=task.index in listed, custom=listed.get(task.index)) for task in tasks]
+    workers = config.workers if library.of_files else 1
+    measured: list[_Measured] = []
+    with library, _progress(len(tasks), "sources") as counted:
+
+        def here(task: _Task) -> _Measured:
+            model = library.borrow(task.index)
+            result = _measure(model, task)
             # Nothing is changed yet, so that an exposure on disk is written once only.
-            library.put_back(model, index, changed=False)
-            del model
+            library.put_back(model, task.index, changed=False)
+            return result
+
+        for each in counted(share_out(tasks, here, _measure_file, workers)):
+            _log_sources(each, config)
+            measured.append(each)
+    if config.save_catalogs:
+        _save_catalogs([each for each in measured if each.custom is None], directory)
+    by_user = {index for index, each in enumerate(measured) if each.custom is not None}
+    return _without_artefacts([each.exposure for each in measured], by_user)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    """An exposure whose sources are wanted.
+
+    Attributes
+    ----------
+    index : int
+    path : Path
+    group : str
+    config : Config
+    listed : bool
+        Whether catfile or the association say where its catalog is, or that it has none.
+    custom : Path or None
+        The catalog that they name.
+    """
+
+    index: int
+    path: Path
+    group: str
+    config: Config
+    listed: bool = False
+    custom: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Measured:
+    """An exposure, its catalog, the file of that if it is the user's, and how many of its sources lie outside."""
+
+    exposure: Exposure
+    catalog: SourceCatalog
+    custom: Path | None
+    n_outside: int
+
+
+def _measure_file(task: _Task) -> _Measured:
+    """As `_measure`, in a process that does not have the library."""
+    with open_model(task.path) as model:
+        return _measure(model, task)
+
+
+def _measure(model: Any, task: _Task) -> _Measured:
+    """Find or read the sources of one exposure."""
+    jwst.check_model(model, task.path)
+    config, name = task.config, bare_name(task.path)
+    custom = task.custom
+    if config.use_custom_catalogs and not task.listed:
+        custom = own_catalog(model.meta.tweakreg_catalog, task.path)
+    catalog_name = "" if task.listed else None
+    if custom is not None:
+        everything = read_catalog(custom, name)
+        catalog = inside_bounds(everything, jwst.bounds(model))
+        if len(everything) and not len(catalog):
+            raise CatalogError(custom, f"none of its {len(everything)} sources lies on {name}: is it of another image?")
+        n_outside, catalog_name = len(everything) - len(catalog), str(custom)
+    else:
+        pixels = jwst.read_pixels(model, errors=config.find.starfinder == "segmentation")
+        catalog, n_outside = find_sources(pixels, config.find, name), 0
+        if config.save_catalogs:
+            catalog_name = f"{name}_cat.{config.catalog_format}"
+    exposure = jwst.read_exposure(model, catalog, name, task.group, catalog_name)
+    return _Measured(exposure=exposure, catalog=catalog, custom=custom, n_outside=n_outside)
+
+
+def _log_sources(measured: _Measured, config: Config) -> None:
+    name, custom, number = measured.exposure.name, measured.custom, len(measured.catalog)
+    if config.use_custom_catalogs and custom is None:
+        log.warning("%s: no custom catalog is named for it: sources are found", name)
+    if measured.n_outside:
+        total = number + measured.n_outside
+        log.warning("%s: %d of %d sources lie outside %s", custom, measured.n_outside, total, name)
+    log.info("%s: %d sources %s", name, number, f"in {custom}" if custom else "found")
+
+
+def _save_catalogs(found: list[_Measured], directory: Path) -> None:
+    names = Counter(str(each.exposure.catalog_name) for each in found)
+    for name, number in names.items():
+        if number > 1:
+            raise OutputError(f"{number} exposures have one name: their catalogs would all be {name}")
     if found:
         with staging(directory) as temporary:
-            for filename, catalog in found.items():
-                write_catalog(catalog, temporary / filename)
-    return _without_artefacts(exposures, by_user)
+            for each in found:
+                write_catalog(each.catalog, temporary / str(each.exposure.catalog_name))
 
 
 def _without_artefacts(exposures: list[Exposure], by_user: set[int]) -> list[Exposure]:
@@ -122,17 +198,6 @@ def _without_artefacts(exposures: list[Exposure], by_user: set[int]) -> list[Exp
             log.info("%s: %d detections stay on the detector while the sky moves: left out", name, fixed.sum())
             exposures[index] = exposures[index].without(fixed)
     return exposures
-
-
-def _custom_catalog(path: Path, name: str, model: Any) -> SourceCatalog:
-    """A custom catalog without the sources where the WCS is not valid."""
-    catalog = read_catalog(path, name)
-    inside = inside_bounds(catalog, jwst.bounds(model))
-    if len(catalog) and not len(inside):
-        raise CatalogError(path, f"none of its {len(catalog)} sources lies on {name}: is it of another image?")
-    if len(inside) < len(catalog):
-        log.warning("%s: %d of %d sources lie outside %s", path, len(catalog) - len(inside), len(catalog), name)
-    return inside
 
 
 def align_exposures(
@@ -233,8 +298,8 @@ def apply(
         What was written to each ``meta.cal_step.tweakreg``.
     """
     statuses = []
-    with library, _progress(list(enumerate(exposures)), "corrections") as items:
-        for index, exposure in items:
+    with library, _progress(len(exposures), "corrections") as counted:
+        for index, exposure in counted(enumerate(exposures)):
             model = library.borrow(index)
             results = results_of(exposure, alignment, config)
             if not exposure.problem and exposure.group in alignment.corrections:
@@ -280,30 +345,34 @@ def _correct(
 
 
 @contextmanager
-def _progress(items: Any, what: str) -> Iterator[Any]:
-    """A progress bar on a terminal; elsewhere the log lines show the progress. An interruption says how far it came."""
+def _progress(total: int, what: str) -> Iterator[Callable[[Iterable[Item]], Iterator[Item]]]:
+    """A progress bar on a terminal; elsewhere the log lines show the progress. An interruption says how far it came.
+
+    Gives a function that counts what an iterable yields.
+    """
     from tqdm import tqdm
     from tqdm.contrib.logging import logging_redirect_tqdm
 
     loggers = [logging.getLogger(name) for name in ("tweakreg", "stpipe")]
     done = 0
+    bar = tqdm(total=total, desc=what, unit="image", disable=None, leave=False)
 
-    def counted(source: Any) -> Iterator[Any]:
+    def counted(source: Iterable[Item]) -> Iterator[Item]:
         nonlocal done
         for item in source:
             yield item
             done += 1
+            bar.update()
 
     try:
-        bar = tqdm(items, desc=what, unit="image", disable=None, leave=False)
         # Without a bar the handlers stay as they are: the redirection would add one where there is none.
         with bar, nullcontext() if bar.disable else logging_redirect_tqdm(loggers):
-            yield counted(bar)
+            yield counted
     except KeyboardInterrupt:
         log.warning(
             "interrupted in %s, after %d of %d images: no exposure is written, inputs are as they were",
             what,
             done,
-            len(items),
+            total,
         )
         raise

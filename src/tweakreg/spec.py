@@ -75,5 +75,6 @@ SPEC = """
     # Running the step
     output_ext = string(default='.fits') # Type of the results
     output_use_model = boolean(default=True) # Name the results after the exposures
+    maximum_cores = string(default='none') # Processes that find sources: none, quarter, half or all of the cores, or a number
     in_memory = boolean(default=True) # Keep exposures in memory, otherwise in temporary files
 """

@@ -34,14 +34,15 @@ def subtract_background(data: Floats, mask: Bools, box_size: int) -> tuple[Float
     from photutils.background import Background2D, MedianBackground
 
     if mask.all():
-        return np.zeros_like(data), np.nan
+        return np.zeros(data.shape), np.nan
     box = (min(box_size, data.shape[0]), min(box_size, data.shape[1]))
     settings = {
         "coverage_mask": mask,
         "sigma_clip": SigmaClip(sigma=3.0),
         "bkg_estimator": MedianBackground(),
     }
-    clean = np.where(mask, 0.0, data)
+    clean = data.astype(float)
+    clean[mask] = 0.0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", AstropyUserWarning)
         try:
@@ -49,14 +50,14 @@ def subtract_background(data: Floats, mask: Bools, box_size: int) -> tuple[Float
         except ValueError:
             # No box has enough good pixels: one box over all of them.
             background = Background2D(clean, data.shape, filter_size=(1, 1), exclude_percentile=100.0, **settings)
-    box = tuple(int(side) for side in background.box_size)
+    box = (int(background.box_size[0]), int(background.box_size[1]))
     noise = float(np.median(_expand(background.background_rms_mesh, box, data.shape)[~mask]))
     clean -= _expand(background.background_mesh, box, data.shape)
     clean[mask] = 0.0
     return clean, noise
 
 
-def _expand(mesh: Floats, box: tuple[int, ...], shape: tuple[int, ...]) -> Floats:
+def _expand(mesh: Floats, box: tuple[int, int], shape: tuple[int, ...]) -> Floats:
     """Interpolate a value per box to all pixels, as `photutils.background.Background2D` does.
 
     Its cubic spline is linear in the mesh and separable, so that two thin matrices do in 20 ms what
@@ -65,7 +66,8 @@ def _expand(mesh: Floats, box: tuple[int, ...], shape: tuple[int, ...]) -> Float
     rows, columns = (
         _spline(n_boxes, side)[:n_pixels] for n_boxes, side, n_pixels in zip(mesh.shape, box, shape, strict=True)
     )
-    full: Floats = rows @ mesh @ columns.T
+    # Not a product of the BLAS, whose threads would get in the way of other workers.
+    full: Floats = np.einsum("ik,kj->ij", rows @ mesh, np.ascontiguousarray(columns.T))
     return np.clip(full, mesh.min(), mesh.max(), out=full)
 
 

@@ -148,7 +148,7 @@ def _find_segments(pixels: Pixels, threshold: float, config: FindConfig) -> Tabl
         pixels.data,
         segments,
         convolved_data=smooth,
-        error=pixels.error,
+        error=None if pixels.error is None else pixels.error.astype(float),
         mask=pixels.mask,
         local_bkg_width=config.localbkg_width,
         aperture_mask_method=config.apermask_method,

@@ -100,18 +100,18 @@ def check_model(model: Any, path: object) -> None:
         raise InputError(path, "its WCS is not that of an image: tweakreg aligns images, not spectra")
 
 
-def read_pixels(model: Any) -> Pixels:
-    """Pixels of an exposure; DO_NOT_USE and NON_SCIENCE ones are masked."""
+def read_pixels(model: Any, *, errors: bool = False) -> Pixels:
+    """Pixels of an exposure, and their errors where they are needed; DO_NOT_USE and NON_SCIENCE ones are masked."""
     from stdatamodels.jwst.datamodels import dqflags
 
-    data = np.asarray(model.data, dtype=float)
+    data = np.asarray(model.data)
     mask = np.zeros(data.shape, dtype=bool)
     if model.dq is not None and model.dq.shape == data.shape:
         unusable = dqflags.pixel["DO_NOT_USE"] | dqflags.pixel["NON_SCIENCE"]
         mask = (np.asarray(model.dq) & unusable) != 0
     error = None
-    if model.err is not None and model.err.shape == data.shape:
-        error = np.asarray(model.err, dtype=float)
+    if errors and model.err is not None and model.err.shape == data.shape:
+        error = np.asarray(model.err)
     return Pixels(data=data, error=error, mask=mask, bounds=bounds(model))
 
 
@@ -120,7 +120,9 @@ def bounds(model: Any) -> Bounds:
     return pixel_bounds(model.meta.wcs, model.data.shape)
 
 
-def read_exposure(model: Any, catalog: SourceCatalog, name: str, group: str) -> Exposure:
+def read_exposure(
+    model: Any, catalog: SourceCatalog, name: str, group: str, catalog_name: str | None = None
+) -> Exposure:
     """What the alignment needs of an exposure and its sources."""
     wcs = model.meta.wcs
     edges = bounds(model)
@@ -144,6 +146,7 @@ def read_exposure(model: Any, catalog: SourceCatalog, name: str, group: str) -> 
         pixel_scale=pixel_scale(wcs, edges),
         epoch=_epoch(model),
         problem=problem,
+        catalog_name=catalog_name,
     )
 
 

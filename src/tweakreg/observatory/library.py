@@ -74,6 +74,7 @@ class ModelLibrary(AbstractModelLibrary):
                 init = association_of_files([Path(item).expanduser() for item in init])
             else:
                 on_disk = False
+        self._of_files = isinstance(init, (Mapping, Path))
         #: The association's file, if it is one.
         self.asn_path = init if isinstance(init, Path) else None
         #: The association with members of every exposure type; None for open datamodels.
@@ -96,6 +97,11 @@ class ModelLibrary(AbstractModelLibrary):
     def on_disk(self) -> bool:
         """Whether exposures are in temporary files while they are not in use."""
         return bool(self._on_disk)
+
+    @property
+    def of_files(self) -> bool:
+        """Whether the exposures are files, which other processes can open, too."""
+        return self._of_files
 
     @property
     def asn_dir(self) -> Path:
@@ -130,13 +136,7 @@ class ModelLibrary(AbstractModelLibrary):
         """Nothing is added after the step, so exposures on disk need not be opened once more."""
 
     def _datamodels_open(self, filename: str | Path, **kwargs: Any) -> Any:
-        from stdatamodels.jwst import datamodels
-
-        try:
-            return datamodels.open(filename, **kwargs)
-        except Exception as error:  # astropy, asdf and stdatamodels each raise their own
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
-            raise InputError(filename, f"cannot be opened as a datamodel ({reason})") from error
+        return open_model(filename, **kwargs)
 
     @classmethod
     def _load_asn(cls, filename: str | Path) -> dict[str, Any]:
@@ -169,6 +169,23 @@ class ModelLibrary(AbstractModelLibrary):
             model.meta.asn.table_name = self._asn["table_name"]
         if self._asn.get("asn_pool"):
             model.meta.asn.pool_name = self._asn["asn_pool"]
+
+
+def open_model(filename: str | Path, **kwargs: Any) -> Any:
+    """Open a file as a datamodel.
+
+    Raises
+    ------
+    InputError
+        It cannot be opened.
+    """
+    from stdatamodels.jwst import datamodels
+
+    try:
+        return datamodels.open(filename, **kwargs)
+    except Exception as error:  # astropy, asdf and stdatamodels each raise their own
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(filename, f"cannot be opened as a datamodel ({reason})") from error
 
 
 def _is_model(item: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 from pathlib import Path
 
@@ -93,7 +94,7 @@ def save_library(library: ModelLibrary, outputs: list[Path], suffix: str, output
             for index, output in enumerate(outputs):
                 saved = library.temporary_file(index)
                 if saved is not None and saved.name == output.name:
-                    shutil.copyfile(saved, temporary / output.name)
+                    _link_or_copy(saved, temporary / output.name)
                     continue
                 model = library.borrow(index)
                 model.save(temporary / output.name)
@@ -107,6 +108,17 @@ def save_library(library: ModelLibrary, outputs: list[Path], suffix: str, output
     for path in written:
         log.info("Wrote %s", path)
     return written
+
+
+def _link_or_copy(saved: Path, output: Path) -> None:
+    """A second name for a FITS file, which is replaced rather than changed when an exposure is written again."""
+    if output.suffix == ".fits":
+        try:
+            os.link(saved, output)
+            return
+        except OSError:
+            log.debug("%s and %s are on different disks: copied", saved, output)
+    shutil.copyfile(saved, output)
 
 
 def association_name(library: ModelLibrary, suffix: str, output_file: str | None) -> str | None:

@@ -1,0 +1,94 @@
+"""Sharing work out to several processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
+from typing import TypeVar
+
+from tweakreg.errors import WorkerError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+def share_out(
+    tasks: Sequence[Task], here: Callable[[Task], Result], there: Callable[[Task], Result], workers: int
+) -> Iterator[Result]:
+    """Work on tasks in several processes, of which this is one.
+
+    Parameters
+    ----------
+    tasks : sequence
+    here, there : callable
+        Turn a task into a result in this process, and in another; they must agree. A task and its
+        result for `there`, and `there` itself, have to be picklable.
+    workers : int
+        Number of processes.
+
+    Yields
+    ------
+    object
+        Results in the order of the tasks.
+
+    Raises
+    ------
+    WorkerError
+        A process could not be started, or was killed.
+
+    Notes
+    -----
+    This process works, too, because another takes two seconds to import what it needs.
+    """
+    workers = min(workers, len(tasks))
+    if workers <= 1:
+        yield from map(here, tasks)
+        return
+    waiting = deque(enumerate(tasks))
+    running: dict[Future[Result], int] = {}
+    results: dict[int, Result] = {}
+    following = 0
+    pool = _pool(workers - 1)
+    try:
+        while waiting or running:
+            # One more than they can work on, so that they need not wait for this process.
+            while waiting and len(running) < 2 * (workers - 1):
+                index, task = waiting.popleft()
+                running[pool.submit(there, task)] = index
+            if waiting:
+                index, task = waiting.popleft()
+                results[index] = here(task)
+                finished = {future for future in running if future.done()}
+            else:
+                finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                results[running.pop(future)] = future.result()
+            while following in results:
+                yield results.pop(following)
+                following += 1
+    except BrokenExecutor as error:
+        raise WorkerError(
+            "a process that was to help came to its end. Is there too little memory, or is this a script that does not "
+            "call the step under `if __name__ == '__main__':`? Set maximum_cores to none to do without it"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _pool(size: int) -> ProcessPoolExecutor:
+    # A process that is forked from one with threads can lock up; one that is spawned imports everything anew.
+    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(method)
+    if method == "forkserver":
+        context.set_forkserver_preload(["tweakreg.run"])
+    return ProcessPoolExecutor(size, mp_context=context, initializer=_be_quiet)
+
+
+def _be_quiet() -> None:
+    """Interruptions and warnings are this process's parent's business."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    warnings.simplefilter("ignore")
