@@ -87,7 +87,7 @@ def measure(library: ModelLibrary, config: Config, directory: Path) -> list[Expo
     tasks = [replace(task, listed=task.index in listed, custom=listed.get(task.index)) for task in tasks]
     workers = config.workers if library.of_files else 1
     measured: list[_Measured] = []
-    with library, _progress(len(tasks), "sources") as counted:
+    with library, library.quick_collection(), _progress(len(tasks), "sources") as counted:
 
         def here(task: _Task) -> _Measured:
             model = library.borrow(task.index)
@@ -298,7 +298,7 @@ def apply(
         What was written to each ``meta.cal_step.tweakreg``.
     """
     statuses = []
-    with library, _progress(len(exposures), "corrections") as counted:
+    with library, library.quick_collection(), _progress(len(exposures), "corrections") as counted:
         for index, exposure in counted(enumerate(exposures)):
             model = library.borrow(index)
             results = results_of(exposure, alignment, config)
@@ -355,7 +355,11 @@ def _progress(total: int, what: str) -> Iterator[Callable[[Iterable[Item]], Iter
 
     loggers = [logging.getLogger(name) for name in ("tweakreg", "stpipe")]
     done = 0
-    bar = tqdm(total=total, desc=what, unit="image", disable=None, leave=False)
+
+    class Bar(tqdm):  # type: ignore[misc]
+        monitor_interval = 0  # its thread would be in the way of a fork
+
+    bar = Bar(total=total, desc=what, unit="image", disable=None, leave=False)
 
     def counted(source: Iterable[Item]) -> Iterator[Item]:
         nonlocal done

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import sys
+import threading
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -42,7 +44,7 @@ def share_out(
 
     Notes
     -----
-    This process works, too, because another takes two seconds to import what it needs.
+    This process works, too: one that cannot be forked takes two seconds to import what it needs.
     """
     workers = min(workers, len(tasks))
     if workers <= 1:
@@ -80,12 +82,23 @@ def share_out(
 
 
 def _pool(size: int) -> ProcessPoolExecutor:
-    # A process that is forked from one with threads can lock up; one that is spawned imports everything anew.
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    method = _start_method()
     context = multiprocessing.get_context(method)
     if method == "forkserver":
         context.set_forkserver_preload(["tweakreg.run"])
-    return ProcessPoolExecutor(size, mp_context=context, initializer=_be_quiet)
+    pool = ProcessPoolExecutor(size, mp_context=context, initializer=_be_quiet)
+    with warnings.catch_warnings():
+        # Python warns of threads of the BLAS, which know how to be forked; see below for the others.
+        warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+        pool.submit(_be_quiet)
+    return pool
+
+
+def _start_method() -> str:
+    """A forked process shares this one's memory and imports, but could lock up if a thread were at work here."""
+    if sys.platform == "linux" and threading.active_count() == 1:
+        return "fork"
+    return "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 
 def _be_quiet() -> None:
