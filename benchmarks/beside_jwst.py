@@ -291,7 +291,7 @@ def accuracy(folder: Path, packages: list[str], size: int, warm_up: Path, names:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", choices=["cost", "accuracy"], default=["cost", "accuracy"])
+    parser.add_argument("what", nargs="?", choices=["cost", "accuracy", "all"], default="all")
     parser.add_argument("--images", type=int, nargs="+", default=[2, 8, 32])
     parser.add_argument("--size", type=int, default=2048)
     parser.add_argument("--cases", nargs="+", choices=ACCURACY, default=list(ACCURACY))
@@ -303,9 +303,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (warm_up,) = write(folder / "warm", size=256, n_exposures=2, n_stars=150)
-        if "cost" in options.what:
+        if options.what != "accuracy":
             cost(folder, packages, options.images, options.size, warm_up)
-        if "accuracy" in options.what:
+        if options.what != "cost":
             accuracy(folder, packages, options.size, warm_up, options.cases)
 
 

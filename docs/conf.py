@@ -1,5 +1,6 @@
 """Configuration of the documentation."""
 
+import tomllib
 from importlib.metadata import version as _version
 from pathlib import Path
 
@@ -13,8 +14,14 @@ project = "tweakreg"
 author = "the tweakreg developers"
 copyright = "2026, the tweakreg developers"
 release = version = _version("tweakreg")
-extensions = ["numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.mathjax"]
-exclude_patterns = ["_build", "*.inc.rst"]
+extensions = [
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinxcontrib.towncrier.ext",
+]
+exclude_patterns = ["_build", "*.inc.rst", "changes/*"]
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]
 html_title = "tweakreg"
@@ -22,6 +29,9 @@ autosummary_generate = True
 numpydoc_show_class_members = False
 nitpick_ignore_regex = [("py:.*", ".*")]
 default_role = "code"
+towncrier_draft_autoversion_mode = "sphinx-release"
+towncrier_draft_include_empty = True
+towncrier_draft_working_directory = Path(__file__).parent.parent
 
 
 def _table(rows, header):
@@ -34,13 +44,16 @@ def _table(rows, header):
 def _write_generated():
     """The tables of parameters and outcomes come from the code, so they cannot differ from it."""
     here = Path(__file__).parent
+    advice = tomllib.loads((here / "when_to_change.toml").read_text(encoding="utf-8"))
     parts = []
     for group, parameters in parameter_groups():
-        rows = [(f"``{p.name}``", p.kind, f"``{p.default}``", p.purpose) for p in parameters]
-        parts.append(f"{group}\n{'-' * len(group)}\n\n" + _table(rows, ("Name", "Value", "Default", "Purpose")))
+        rows = [(f"``{p.name}``", p.kind, f"``{p.default}``", p.purpose, advice[p.name]) for p in parameters]
+        header = ("Name", "Value", "Default", "Purpose", "When to change it")
+        parts.append(f"{group}\n{'-' * len(group)}\n\n" + _table(rows, header))
     (here / "parameters.inc.rst").write_text("\n".join(parts), encoding="utf-8")
-    rows = [(f"``{outcome.name}``", outcome.sentence) for outcome in Outcome]
-    (here / "outcomes.inc.rst").write_text(_table(rows, ("Outcome", "What it says")), encoding="utf-8")
+    rows = [(f"``{outcome.name}``", outcome.sentence, outcome.remedy) for outcome in Outcome]
+    header = ("Outcome", "What the log says", "Remedy")
+    (here / "outcomes.inc.rst").write_text(_table(rows, header), encoding="utf-8")
     table = read_table()
     rows = [["" if cell is masked else str(cell) for cell in row] for row in table]
     sources = "\n".join(f"``{name}``\n    {text}" for name, text in table.meta["sources"].items())

@@ -11,7 +11,7 @@ SPEC = """
     kernel_fwhm = float(min=0.0, default=2.5) # Width (FWHM) of a point source, pixels
     bkg_boxsize = integer(min=1, default=400) # Side of the boxes in which the background is estimated, pixels
 
-    # dao and iraf only
+    # Source finding, dao and iraf only
     minsep_fwhm = float(min=0.0, default=0.0) # Smallest separation of two detections, in kernel_fwhm
     sigma_radius = float(min=0.0, default=1.5) # Radius at which the kernel is cut off, in standard deviations
     sharplo = float(default=0.5) # Lower bound on sharpness
@@ -21,7 +21,7 @@ SPEC = """
     brightest = integer(min=1, default=200) # Keep this many of the brightest sources, None for all
     peakmax = float(default=None) # Leave out sources with a pixel at or above this value
 
-    # segmentation only
+    # Source finding, segmentation only
     npixels = integer(min=1, default=10) # Smallest number of connected pixels that make a source
     connectivity = option('4', '8', default='8') # Whether pixels connect along edges (4) or also at corners (8)
     nlevels = integer(min=1, default=32) # Number of levels for deblending
@@ -32,20 +32,26 @@ SPEC = """
     kron_params = float_list(min=2, max=3, default=None) # Kron aperture: scale, smallest radius, smallest circular radius
     deblend = boolean(default=True) # Separate sources that touch
 
-    # Relative alignment
+    # Alignment order
     enforce_user_order = boolean(default=False) # Take the first exposure as reference and the others in their order
+
+    # Reference catalog of the relative alignment
     expand_refcat = boolean(default=False) # Match with the sources of all exposures aligned so far, not of the reference alone
+
+    # Matching
     minobj = integer(min=1, default=15) # Smallest number of matches for a fit
-    fitgeometry = option('shift', 'rshift', 'rscale', 'general', default='rshift') # What is fitted: shift, +rotation, +scale, or all of the matrix
-    nclip = integer(min=0, default=3) # Largest number of clipping passes
-    sigma = float(min=0.0, default=3.0) # Clipping limit in units of the rms
-    clip_accum = boolean(default=False) # Whether a clipped source stays out in later passes, in both alignments
     searchrad = float(min=0.0, default=2.0) # Radius in which the offset is sought, and up to the tolerance beyond, arcsec
     use2dhist = boolean(default=True) # Seek the offset in all of searchrad, otherwise within tolerance of xoffset and yoffset
     separation = float(min=0.0, default=1.0) # Sources nearer to each other than this are ambiguous at full tolerance, arcsec
     tolerance = float(min=0.0, default=0.7) # Largest distance of a match once the offset is known, arcsec
     xoffset = float(default=0.0) # Expected offset image minus reference to the east, arcsec
     yoffset = float(default=0.0) # Expected offset image minus reference to the north, arcsec
+
+    # Fitting
+    fitgeometry = option('shift', 'rshift', 'rscale', 'general', default='rshift') # What is fitted: shift, +rotation, +scale, or all of the matrix
+    nclip = integer(min=0, default=3) # Largest number of clipping passes
+    sigma = float(min=0.0, default=3.0) # Clipping limit in units of the rms
+    clip_accum = boolean(default=False) # Whether a clipped source stays out in later passes, in both alignments
 
     # Trust, in both alignments
     max_false_prob = float(min=0.0, max=1.0, default=0.001) # Refuse a match that chance explains with more than this probability

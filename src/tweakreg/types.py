@@ -46,6 +46,46 @@ class Outcome(enum.Enum):
         """What happened, and where it helps, what to change."""
         return self.value
 
+    @property
+    def remedy(self) -> str:
+        """What a person can do about it."""
+        return _REMEDIES[self.name]
+
+
+_REMEDIES = {
+    "ALIGNED": "None is needed; the log line has the number of matches and the rms.",
+    "REFERENCE": "None is needed: its pointing defines that of the others, and the absolute stage corrects all.",
+    "NOT_NEEDED": "Set abs_refcat to align it to a catalog, or give the step more exposures.",
+    "NOT_REQUESTED": "Set abs_refcat to ask for it.",
+    "TOO_FEW_SOURCES": (
+        "Lower snr_threshold; set kernel_fwhm to the width of the stars; widen sharplo, sharphi and roundhi; try "
+        "another starfinder, or bring a catalog. In a field without stars, lower minobj, as far as max_false_prob "
+        "allows."
+    ),
+    "TOO_FEW_MATCHES": (
+        "Raise searchrad if the pointing may be off by more; raise brightest, so that both catalogs reach the same "
+        "stars; lower minobj in sparse fields. Few common sources at all mean false detections: raise "
+        "snr_threshold."
+    ),
+    "AMBIGUOUS": (
+        "Give the match more stars: raise brightest, lower snr_threshold. Make the search smaller: lower "
+        "searchrad, or set xoffset and yoffset if the offset is known. To accept the risk, raise max_false_prob or "
+        "max_rival."
+    ),
+    "WORSE": "Use a simpler fitgeometry, give the fit more stars, or raise max_worsening.",
+    "TOO_LARGE": (
+        "Raise searchrad if an error of the pointing as large as this is possible; otherwise the match is false."
+    ),
+    "SINGULAR": "Use fitgeometry shift or rshift, or give the fit more stars that are spread over the image.",
+    "NO_OVERLAP": "Set abs_refcat, so that the catalog ties it, or leave the exposure to a run of its own.",
+    "NOT_TIED": "Look at the absolute stage of the image: if that is aligned, all is well.",
+    "NO_REFERENCE": (
+        "Check abs_refcat and its columns; if a service did not answer, save its catalog to a file and use that."
+    ),
+    "NOTHING_ALIGNED": "Look at the other images' outcomes: their remedies help here.",
+    "UNSUPPORTED_WCS": "Run assign_wcs on the exposure again: its WCS is no imaging WCS with a frame v2v3.",
+}
+
 
 class Status(enum.Enum):
     """Values of ``meta.cal_step.tweakreg``."""

@@ -57,8 +57,8 @@ def share_out(
     pool = _pool(workers - 1)
     try:
         while waiting or running:
-            # One more than they can work on, so that they need not wait for this process.
-            while waiting and len(running) < 2 * (workers - 1):
+            # More than they can work on, so that they need not wait for this process; one is left for it.
+            while len(running) < min(2 * (workers - 1), len(waiting)):
                 index, task = waiting.popleft()
                 running[pool.submit(there, task)] = index
             if waiting:
