@@ -40,6 +40,7 @@ def header(instrument="NIRCAM", exp_type="NRC_IMAGE", optical=("F200W", "CLEAR")
 
 @pytest.mark.parametrize("row", list(TABLE), ids=generate.filename)
 def test_each_file_says_what_its_row_says(row):
+    assert (FOLDER / generate.filename(row)).read_text() == generate.text(row)
     with asdf.open(FOLDER / generate.filename(row)) as file:
         tree = {key: value for key, value in file.tree.items() if key not in ("asdf_library", "history")}
     assert tree == generate.tree(row)
