@@ -279,7 +279,7 @@ def accuracy(folder: Path, packages: list[str], size: int, warm_up: Path, names:
     header = "".join(f"{package + ' ' + what:>22}" for what in ("relative", "absolute") for package in packages)
     print(f"{'':24}{header}")
     for name in names:
-        (association,) = write(folder / name.replace(" ", "_"), size=size, n_visits=2, seed=1, **ACCURACY[name])
+        (association,) = write(folder / re.sub(r"\W+", "_", name), size=size, n_visits=2, seed=1, **ACCURACY[name])
         refcat = str(association.with_name("refcat.ecsv"))
         line = f"{name:24}"
         for what, parameters in (("relative", {}), ("absolute", {"abs_refcat": refcat})):
