@@ -283,6 +283,8 @@ def accuracy(folder: Path, packages: list[str], size: int, warm_up: Path, names:
         refcat = str(association.with_name("refcat.ecsv"))
         line = f"{name:24}"
         for what, parameters in (("relative", {}), ("absolute", {"abs_refcat": refcat})):
+            # The width of the stars, as a parameter reference file gives it.
+            parameters["kernel_fwhm"] = ACCURACY[name].get("fwhm", 2.0)
             for package in packages:
                 result = run(package, association, warm_up, in_memory=False, **parameters)
                 line += f"{result[what]:10.3f} {result['complete']:4d}/{result['images']:<4d}  "

@@ -54,7 +54,7 @@ def test_what_is_written(scene, scene_files, aligned):
     names = {each.filename.replace("_cal", "_tweakreg") for each in scene.exposures}
     catalogs = {each.filename.replace(".fits", "_cat.ecsv") for each in scene.exposures}
     assert {path.name for path in folder.iterdir()} == names | catalogs | {
-        "scene_tweakreg_asn.json", "fit_refcat_ref.ecsv"
+        "scene_tweakreg_asn.json", "scene_tweakreg_fits.ecsv", "fit_refcat_ref.ecsv"
     }  # fmt: skip
     association = json.loads((folder / "scene_tweakreg_asn.json").read_text())
     assert {member["expname"] for member in association["products"][0]["members"]} == names

@@ -6,9 +6,13 @@ from typing import Any
 
 __version__ = version("tweakreg")
 
-__all__ = ["ModelLibrary", "TweakRegStep", "__version__"]
+__all__ = ["ModelLibrary", "TweakRegStep", "__version__", "read_result"]
 
-_LAZY = {"TweakRegStep": "tweakreg.step", "ModelLibrary": "tweakreg.observatory.library"}
+_LAZY = {
+    "TweakRegStep": "tweakreg.step",
+    "ModelLibrary": "tweakreg.observatory.library",
+    "read_result": "tweakreg.observatory.jwst",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -46,6 +46,10 @@ class Config:
     catalog_format : str
     workers : int
         Processes that find sources.
+    save_fit_summary, save_matches, save_refcat : bool
+    wcsname : str
+    on_failure : str
+    dry_run, restart : bool
     """
 
     find: FindConfig
@@ -61,6 +65,13 @@ class Config:
     save_abs_catalog: bool = False
     catalog_format: str = "ecsv"
     workers: int = 1
+    save_fit_summary: bool = True
+    save_matches: bool = False
+    save_refcat: bool = False
+    wcsname: str = ""
+    on_failure: str = "warn"
+    dry_run: bool = False
+    restart: bool = False
 
 
 def make_config(values: Mapping[str, Any]) -> Config:
@@ -122,6 +133,8 @@ def make_config(values: Mapping[str, Any]) -> Config:
         save_abs_catalog=values["save_abs_catalog"],
         catalog_format=values["catalog_format"],
         workers=_workers(values["maximum_cores"]),
+        wcsname=values["wcsname"].strip(),
+        **{name: values[name] for name in _AS_THEY_ARE},
     )
 
 
@@ -135,6 +148,9 @@ def _workers(value: str) -> int:
     if word.isdecimal() and int(word) > 0:
         return min(int(word), available)
     raise ParameterError("maximum_cores", value, "must be none, quarter, half, all or a number, at least 1")
+
+
+_AS_THEY_ARE = ("save_fit_summary", "save_matches", "save_refcat", "on_failure", "dry_run", "restart")
 
 
 def _path(value: str) -> str:
@@ -246,4 +262,4 @@ def normalise(values: dict[str, Any]) -> None:
 
 #: Where None means "no limit", although the default is a number, and where it means "none given".
 _NUMBER_OR_NONE = {"brightest"}
-_TEXT_OR_NONE = {"abs_refcat", "catfile"}
+_TEXT_OR_NONE = {"abs_refcat", "catfile", "wcsname"}

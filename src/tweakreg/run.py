@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from astropy.table import Table
 
 from tweakreg.align import align
 from tweakreg.errors import CatalogError, InputError, OutputError, ServiceError, WCSError
@@ -30,7 +31,10 @@ from tweakreg.plane import TangentPlane, separation
 from tweakreg.reference.file import read_reference, write_reference
 from tweakreg.reference.service import is_service, query_service
 from tweakreg.report.lines import result_line, summary_line
+from tweakreg.report.results import KEYWORDS, Origins, Tree, image_result, keywords
+from tweakreg.report.tables import match_table, reference_table, summary_table
 from tweakreg.types import (
+    Affine,
     Alignment,
     Outcome,
     ReferenceCatalog,
@@ -41,6 +45,7 @@ from tweakreg.types import (
     Status,
     status,
 )
+from tweakreg.wcs.corrector import is_corrected
 from tweakreg.workers import share_out
 
 log = logging.getLogger(__name__)
@@ -149,6 +154,9 @@ def _measure(model: Any, task: _Task) -> _Measured:
     """Find or read the sources of one exposure."""
     jwst.check_model(model, task.path)
     config, name = task.config, bare_name(task.path)
+    corrected = is_corrected(model.meta.wcs)
+    if config.restart:
+        jwst.restart(model)
     custom = task.custom
     if config.use_custom_catalogs and not task.listed:
         custom = own_catalog(model.meta.tweakreg_catalog, task.path)
@@ -165,6 +173,7 @@ def _measure(model: Any, task: _Task) -> _Measured:
         if config.save_catalogs:
             catalog_name = f"{name}_cat.{config.catalog_format}"
     exposure = jwst.read_exposure(model, catalog, name, task.group, catalog_name)
+    exposure = replace(exposure, corrected=corrected)
     return _Measured(exposure=exposure, catalog=catalog, custom=custom, n_outside=n_outside)
 
 
@@ -175,6 +184,9 @@ def _log_sources(measured: _Measured, config: Config) -> None:
     if measured.n_outside:
         total = number + measured.n_outside
         log.warning("%s: %d of %d sources lie outside %s", custom, measured.n_outside, total, name)
+    if measured.exposure.corrected:
+        how = "starts from its original pointing" if config.restart else "is corrected once more"
+        log.info("%s: its WCS was corrected before, and %s", name, how)
     log.info("%s: %d sources %s", name, number, f"in {custom}" if custom else "found")
 
 
@@ -232,7 +244,7 @@ def align_exposures(
         if config.save_abs_catalog:
             with staging(directory) as temporary:
                 write_reference(reference, temporary / f"fit_{bare_name(reference.name).lower()}_ref.ecsv")
-    return align(
+    alignment = align(
         [jwst.to_image(exposure, plane) for exposure in usable],
         plane,
         config.relative,
@@ -242,6 +254,7 @@ def align_exposures(
         enforce_user_order=config.enforce_user_order,
         expand_refcat=config.expand_refcat,
     )
+    return replace(alignment, reference=reference)
 
 
 def _ask_service(config: Config, exposures: list[Exposure], plane: TangentPlane) -> tuple[ReferenceCatalog | None, str]:
@@ -279,45 +292,76 @@ def apply(
     alignment: Alignment,
     config: Config,
     filenames: list[str] | None = None,
-) -> list[Status]:
+    origins: Origins | None = None,
+) -> list[Tree]:
     """Correct the exposures and say how it went, one line per image and stage.
 
     Parameters
     ----------
     library : ModelLibrary
-        Its exposures are changed.
+        Its exposures are changed; with ``dry_run`` they only get the result.
     exposures : list of Exposure
     alignment : Alignment
     config : Config
     filenames : list of str, optional
         Under which the exposures will be saved.
+    origins : Origins, optional
+        Where the parameters came from.
 
     Returns
     -------
-    list of Status
-        What was written to each ``meta.cal_step.tweakreg``.
+    list of dict
+        The result of each image, as it was written to ``meta.tweakreg``.
     """
-    statuses = []
+    trees = []
     with library, library.quick_collection(), _progress(len(exposures), "corrections") as counted:
         for index, exposure in counted(enumerate(exposures)):
             model = library.borrow(index)
+            if config.restart:
+                jwst.restart(model)
             results = results_of(exposure, alignment, config)
-            if not exposure.problem and exposure.group in alignment.corrections:
+            if not exposure.problem and exposure.group in alignment.corrections and not config.dry_run:
                 results = _correct(model, exposure, results, alignment, config)
-            statuses.append(status(*(result.outcome for result in results)))
-            jwst.set_status(model, statuses[-1])
-            if exposure.catalog_name is not None:
-                model.meta.tweakreg_catalog = exposure.catalog_name or None
-            if filenames is not None:
-                model.meta.filename = filenames[index]
+            tree = image_result(
+                exposure.name,
+                exposure.group,
+                exposure.footprint,
+                exposure.epoch,
+                results,
+                _status(results, config),
+                alignment,
+                origins or Origins(),
+                dry_run=config.dry_run,
+                composed=exposure.corrected and not config.restart,
+            )
+            _record(model, exposure, tree, config, None if filenames is None else filenames[index])
+            trees.append(tree)
             library.put_back(model, index, changed=True)
             del model
             for result in results:
                 if result.outcome is not Outcome.NOT_REQUESTED:
                     level = logging.INFO if result.outcome in (Outcome.ALIGNED, Outcome.REFERENCE) else logging.WARNING
                     log.log(level, result_line(exposure.name, result))
-    log.info(summary_line(statuses))
-    return statuses
+    log.info(summary_line([Status(tree["status"]) for tree in trees]))
+    return trees
+
+
+def _status(results: tuple[StageResult, StageResult], config: Config) -> Status:
+    found = status(*(result.outcome for result in results))
+    return Status.SKIPPED if found is Status.FAILED and config.on_failure == "skip" else found
+
+
+def _record(model: Any, exposure: Exposure, tree: Tree, config: Config, filename: str | None) -> None:
+    """Write the result to an exposure; in a dry run that is all."""
+    jwst.write_result(model, tree)
+    if config.dry_run:
+        return
+    jwst.write_keywords(model, keywords(tree, str(model.meta.wcs.name or "")), KEYWORDS)
+    jwst.set_status(model, Status(tree["status"]))
+    if exposure.catalog_name is not None:
+        model.meta.tweakreg_catalog = exposure.catalog_name or None
+    if filename is not None:
+        model.meta.filename = filename
 
 
 def _correct(
@@ -325,8 +369,13 @@ def _correct(
 ) -> tuple[StageResult, StageResult]:
     """Correct one exposure; a WCS that turns out not to allow it is an outcome of this image alone."""
     correction = alignment.corrections[exposure.group]
+    aligned = any(result.outcome is Outcome.ALIGNED for result in results)
     wcs_name = None
-    if results[1].outcome is Outcome.ALIGNED:
+    if config.wcsname and aligned:
+        wcs_name = config.wcsname
+        if str(model.meta.wcs.name) == wcs_name:
+            log.info("%s: its WCS was called %s before: the name is now that of the new one", exposure.name, wcs_name)
+    elif results[1].outcome is Outcome.ALIGNED:
         wcs_name = _WCS_NAME + config.abs_refcat
     elif not correction.is_identity and str(model.meta.wcs.name).startswith(_WCS_NAME):
         wcs_name = ""  # an earlier alignment to a catalog does not hold any more
@@ -342,6 +391,54 @@ def _correct(
         if problem:
             log.warning("%s: SIP approximation: %s", exposure.name, problem)
     return results
+
+
+def save_tables(
+    exposures: list[Exposure], alignment: Alignment, trees: list[Tree], config: Config, directory: Path, name: str
+) -> list[Path]:
+    """Write the tables that are asked for.
+
+    Parameters
+    ----------
+    exposures : list of Exposure
+    alignment : Alignment
+    trees : list of dict
+        From `apply`.
+    config : Config
+    directory : Path
+    name : str
+        With which the names of the tables of the whole run begin.
+
+    Returns
+    -------
+    list of Path
+    """
+    tables: dict[str, Table] = {}
+    if config.save_fit_summary:
+        tables[f"{name}_fits.ecsv"] = summary_table(trees)
+    if config.save_refcat:
+        tables[f"{name}_refcat.ecsv"] = reference_table(alignment)
+    if config.save_matches:
+        for exposure in exposures:
+            tables[f"{exposure.name}_matches.ecsv"] = _matches(exposure, alignment, config)
+    if not tables:
+        return []
+    with staging(directory) as temporary:
+        for filename, table in tables.items():
+            table.write(temporary / filename, format="ascii.ecsv")
+    for filename in tables:
+        log.info("Wrote %s", directory / filename)
+    return [directory / filename for filename in tables]
+
+
+def _matches(exposure: Exposure, alignment: Alignment, config: Config) -> Table:
+    relative, absolute = results_of(exposure, alignment, config)
+    stages = [(relative, Affine())]
+    total = alignment.corrections.get(exposure.group)
+    if absolute.outcome is Outcome.ALIGNED and absolute.fit is not None and total is not None:
+        stages.append((absolute, absolute.fit.affine.inverse.after(total)))
+    xy = alignment.plane.project(exposure.ra, exposure.dec)
+    return match_table(exposure.x, exposure.y, xy, stages, alignment.plane)
 
 
 @contextmanager

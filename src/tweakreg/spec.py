@@ -78,6 +78,15 @@ SPEC = """
     sip_inv_degree = integer(min=1, max=6, default=None) # Degree of the inverse polynomial, None for the lowest that is good enough
     sip_npoints = integer(min=3, default=12) # Points per axis for the fit of the polynomials
 
+    # Results
+    save_fit_summary = boolean(default=True) # Write a table of all fits beside the results: a row per image and stage
+    save_matches = boolean(default=False) # Write a table of matched sources and residuals per image
+    save_refcat = boolean(default=False) # Write the stars that were matched with, catalog and exposures, as a table
+    wcsname = string(default='') # Name of a corrected WCS, empty for FIT-LVL3- and abs_refcat where that ties it
+    on_failure = option('warn', 'skip', 'error', default='warn') # What follows from images that fail: FAILED, SKIPPED, or exit code 3
+    dry_run = boolean(default=False) # Do everything but change and write exposures
+    restart = boolean(default=False) # Start from the original pointing of exposures that were corrected before
+
     # Running the step
     output_ext = string(default='.fits') # Type of the results
     output_use_model = boolean(default=True) # Name the results after the exposures

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from os.path import expandvars
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from stpipe import Step
 from stpipe.config_parser import ConfigObj, load_config_file
@@ -18,6 +19,9 @@ from tweakreg.parameters import explain, make_config, normalise
 from tweakreg.spec import SPEC
 from tweakreg.steppars import parameter_file
 
+if TYPE_CHECKING:
+    from tweakreg.report.results import Origins
+
 log = logging.getLogger(__name__)
 
 
@@ -29,6 +33,8 @@ class TweakRegStep(Step):
 
     class_alias = "tweakreg"
     spec = SPEC
+    save_results: bool
+    _failed: list[str]
 
     def process(self, *inputs: Any) -> AbstractModelLibrary:
         """Align exposures.
@@ -50,19 +56,29 @@ class TweakRegStep(Step):
         """
         from tweakreg import run
         from tweakreg.observatory.library import open_library
-        from tweakreg.observatory.output import plan_outputs
+        from tweakreg.observatory.output import plan_outputs, run_name
 
         try:
             config = make_config(self.get_pars())
+            self._failed = []
+            saves = bool(self.save_results)
             library = open_library(inputs, on_disk=not self.in_memory, input_dir=self.input_dir or "")
             filenames = None
             if self.save_results:
                 outputs = plan_outputs(library, self._directory, self._suffix, self.output_file, self._ending)
                 filenames = [path.name for path in outputs]
+            name = run_name(library, self._suffix, self.output_file)
             reference = run.reference_file(config)
             exposures = run.measure(library, config, self._directory)
             alignment = run.align_exposures(exposures, reference, config, self._directory)
-            run.apply(library, exposures, alignment, config, filenames)
+            trees = run.apply(library, exposures, alignment, config, filenames, self._origins())
+            self._failed = [tree["name"] for tree in trees if tree["status"] != "COMPLETE"]
+            if not saves:
+                config = replace(config, save_fit_summary=False)
+            run.save_tables(exposures, alignment, trees, config, self._directory, name)
+            if config.dry_run:
+                log.info("dry_run: no exposure is changed or written")
+                self.save_results = False
         except TweakRegError as error:
             raise _as_exit(error) from error
         except KeyboardInterrupt as interruption:
@@ -76,7 +92,30 @@ class TweakRegStep(Step):
         except OSError as error:
             problem = f"output_dir = {self._directory} cannot be used as a folder: {error.strerror}"
             raise _as_exit(OutputError(problem)) from error
-        return super().run(*args)
+        saves = bool(self.save_results)
+        try:
+            result = super().run(*args)
+        finally:
+            self.save_results = saves
+        if self._failed and self.on_failure == "error":
+            some = ", ".join(self._failed[:3]) + (" and others" if len(self._failed) > 3 else "")
+            raise AlignmentFailedError(
+                f"{len(self._failed)} images could not be aligned: {some}; all results are written"
+            )
+        return result
+
+    def _origins(self) -> Origins:
+        """Every parameter and where its value came from; "attribute" was set on the step itself."""
+        from tweakreg.report.results import Origins
+
+        values, known = self.get_pars(), self._known_origins
+        return Origins(
+            parameters={
+                name: (value, known[name][1] if name in known and known[name][0] == value else "attribute")
+                for name, value in values.items()
+                if name not in ("pre_hooks", "post_hooks")
+            }
+        )
 
     @property
     def _directory(self) -> Path:
@@ -110,17 +149,26 @@ class TweakRegStep(Step):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         normalise(kwargs)
+        self._failed = []
+        self._known_origins: dict[str, tuple[Any, str]] = {}
         try:
             super().__init__(*args, **kwargs)
         except ValidationError as error:
             raise _as_exit(_parameter_error(error)) from None
+        given = dict.fromkeys(kwargs, "command line or keyword")
+        self._known_origins = {name: (value, given.get(name, "default")) for name, value in self.get_pars().items()}
 
     @classmethod
     def from_config_section(cls, config: ConfigObj, *args: Any, **kwargs: Any) -> TweakRegStep:
         """Create the step from a configuration; a wrong value is one sentence and not a page."""
         normalise(config)
+        origins = _origins_of(config, kwargs.get("config_file"))
         try:
-            return super().from_config_section(config, *args, **kwargs)  # type: ignore[no-any-return]
+            step = super().from_config_section(config, *args, **kwargs)
+            step._known_origins = {
+                name: (value, origins.get(name, "default")) for name, value in step.get_pars().items()
+            }
+            return step  # type: ignore[no-any-return]
         except ValidationError as error:
             problem = _parameter_error(error)
             log.error("%s", problem)
@@ -137,9 +185,12 @@ class TweakRegStep(Step):
         header = dataset if isinstance(dataset, dict) else cls._get_crds_parameters(dataset)[0]
         try:
             path = parameter_file(header) if header else None
-            return ConfigObj() if path is None else _read_parameter_file(path, set(cls.load_spec_file()))
+            config = ConfigObj() if path is None else _read_parameter_file(path, set(cls.load_spec_file()))
         except TweakRegError as error:
             raise _as_exit(error) from error
+        # The object is handed on, and what comes from elsewhere is merged into it.
+        config.reference = (path, dict(config))
+        return config
 
     @classmethod
     def _get_crds_parameters(cls, dataset: Any) -> tuple[dict[str, Any], str]:
@@ -181,6 +232,29 @@ def _read_parameter_file(path: Path, known: set[str]) -> ConfigObj:
         log.warning("%s: parameter '%s' does not exist here and is left out", path.name, name)
         del config[name]
     return config
+
+
+def _origins_of(config: ConfigObj, config_file: str | None) -> dict[str, str]:
+    """Which file, if any, gave each value of a configuration."""
+    reference, reference_values = getattr(config, "reference", ("", {}))
+    file_values = load_config_file(str(config_file)) if config_file else {}
+    origins = {}
+    for name, value in config.items():
+        if name in file_values and str(file_values[name]) == str(value):
+            origins[name] = f"parameter file {config_file}"
+        elif name in reference_values and str(reference_values[name]) == str(value):
+            origins[name] = f"reference file {Path(reference).name}"
+        else:
+            origins[name] = "command line or keyword"
+    return origins
+
+
+class AlignmentFailedError(TweakRegError, StpipeExitException):
+    """Images could not be aligned and on_failure is error; strun ends with exit code 3 after everything is saved."""
+
+    def __init__(self, message: str) -> None:
+        Exception.__init__(self, message)
+        self._exit_status = 3
 
 
 def _parameter_error(error: ValidationError) -> ParameterError:

@@ -204,12 +204,15 @@ class ReferenceCatalog:
         Relative weight in the fit.
     name : str
         Name for messages.
+    provenance : str
+        Where it came from, in words.
     """
 
     ra: Floats
     dec: Floats
     weight: Floats | None = None
     name: str = "reference catalog"
+    provenance: str = ""
 
     def __len__(self) -> int:
         return len(self.ra)
@@ -319,6 +322,24 @@ class Affine:
         """Geometric mean of the scales of the axes."""
         return float(np.sqrt(abs(np.linalg.det(self.matrix))))
 
+    @property
+    def scales(self) -> tuple[float, float]:
+        """Scale of each axis: the lengths of the matrix's columns."""
+        x, y = np.linalg.norm(self.matrix, axis=0)
+        return float(x), float(y)
+
+    @property
+    def rotations(self) -> tuple[float, float]:
+        """Rotation of each axis, degrees, from east towards north."""
+        (a, b), (c, d) = self.matrix
+        return float(np.degrees(np.arctan2(c, a))), float(np.degrees(np.arctan2(-b, d)))
+
+    @property
+    def skew(self) -> float:
+        """Rotation of the y axis minus that of the x axis, degrees, in (-180, 180]."""
+        x, y = self.rotations
+        return float(180.0 - (180.0 - (y - x)) % 360.0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageConfig:
@@ -396,6 +417,10 @@ class Match:
         Indices into the two catalogs.
     radius : float
         Pairs are no farther apart than this, arcsec.
+    image_xy, reference_xy : (K, 2) float arrays
+        Their positions on the plane before the fit, arcsec.
+    weight : (K,) float array or None
+        In the fit.
     expected_false : float
         Number of pairs that chance alone would give within `radius`.
     false_probability : float
@@ -404,6 +429,9 @@ class Match:
 
     image: Ints
     reference: Ints
+    image_xy: Floats
+    reference_xy: Floats
+    weight: Floats | None
     radius: float
     expected_false: float
     false_probability: float
@@ -426,6 +454,8 @@ class Fit:
         Which matches were used; the others were clipped.
     rms, mae : float
         Weighted root mean square and mean of the residuals' lengths, arcsec.
+    rms_axes : (2,) float array
+        Weighted root mean square of the residuals to the east and north, arcsec.
     geometry : str
         'shift', 'rshift', 'rscale' or 'general'.
     """
@@ -434,6 +464,7 @@ class Fit:
     covariance: Floats
     used: Bools
     rms: float
+    rms_axes: Floats
     mae: float
     geometry: str
 
@@ -482,12 +513,41 @@ class Alignment:
     relative, absolute : mapping of group to StageResult
     corrections : mapping of group to Affine
         What is to be applied; a group that is not listed stays as it is.
+    covariances : mapping of group to (6, 6) float array
+        Of (m11, m12, m21, m22, s1, s2) of the corrections: relative to the catalog where it
+        ties the group, otherwise to the reference group, whose own is 0.
+    stars : Sources or None
+        Those of the groups that hold together, corrected: the expanded reference catalog.
+    reference : ReferenceCatalog or None
+        The catalog of the absolute stage, as used.
     """
 
     plane: TangentPlane
     relative: Mapping[str, StageResult]
     absolute: Mapping[str, StageResult]
     corrections: Mapping[str, Affine]
+    covariances: Mapping[str, Floats] = field(default_factory=dict)
+    stars: Sources | None = None
+    reference: ReferenceCatalog | None = None
+
+    def covariance_at(self, group: str, xy: Floats) -> Floats:
+        """Covariance of the corrected places of pixels of a group.
+
+        Parameters
+        ----------
+        group : str
+        xy : (N, 2) float array
+            Positions on the plane before the correction, arcsec.
+
+        Returns
+        -------
+        (N, 2, 2) float array
+            arcsec squared, east and north.
+        """
+        design = np.zeros((len(xy), 2, 6))
+        design[:, 0, 0:2] = design[:, 1, 2:4] = xy
+        design[:, 0, 4] = design[:, 1, 5] = 1.0
+        return np.asarray(design @ self.covariances[group] @ design.transpose(0, 2, 1))
 
     def status(self, group: str) -> Status:
         """The ``cal_step`` of a group."""

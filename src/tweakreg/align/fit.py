@@ -20,6 +20,9 @@ FREE_PARAMETERS = {"shift": 2, "rshift": 3, "rscale": 4, "general": 6}
 #: A 'general' fit needs stars whose short extent is at least this share of the long one.
 MIN_SPREAD = 1e-3
 
+#: From this many stars on, residuals tell whether they have heavy tails: an excess kurtosis above the second number.
+_MANY, _HEAVY = 50, 1.0
+
 #: Positions whose correlation is weaker than this have no common rotation.
 MIN_CORRELATION = 0.1
 
@@ -146,29 +149,45 @@ def fit_clipped(
         seen.add(keep.tobytes())
         used = keep
     mae = float(np.average(length[used], weights=part))
-    covariance = _covariance(image[used], reference[used] - affine(image[used]), part, affine, geometry)
-    return Fit(affine=affine, covariance=covariance, used=used, rms=rms, mae=mae, geometry=geometry)
+    residual = reference[used] - affine(image[used])
+    rms_axes = np.sqrt(np.average(residual**2, axis=0, weights=part))
+    covariance = _covariance(image[used], residual, part, affine, geometry)
+    return Fit(affine=affine, covariance=covariance, used=used, rms=rms, rms_axes=rms_axes, mae=mae, geometry=geometry)
 
 
 def _covariance(image: Floats, residual: Floats, weight: Floats | None, affine: Affine, geometry: str) -> Floats:
-    """Covariance (6, 6) of matrix and shift, scaled by the residuals.
+    """Covariance (6, 6) of matrix and shift, from the residuals.
 
     The fit's free parameters p are tangent directions at the solution; with the design
     matrix J the covariance is ``s**2 (J' W J)**-1``, ``s**2 = r' W r / (2 K - len(p))``.
+    Where the residuals have heavy tails, or weights say what they may not keep, it is
+    White's sandwich ``(J' W J)**-1 (J' W diag(r**2) W J) (J' W J)**-1``, which asks for
+    neither Gaussian nor equal errors (Econometrica 48, 817, 1980), times
+    ``2 K / (2 K - len(p))`` for few points.
     """
-    w = np.ones(len(image)) if weight is None else weight
+    w: Floats = np.ones(len(image)) if weight is None else np.asarray(weight, dtype=float)
     directions = _directions(affine, geometry)
     design = np.zeros((len(image), 2, 6))
     design[:, 0, 0:2] = design[:, 1, 2:4] = image
     design[:, 0, 4] = design[:, 1, 5] = 1.0
-    jacobian = np.sqrt(w)[:, None, None] * (design @ directions.T)
-    jacobian = jacobian.reshape(-1, len(directions))
+    jacobian = (design @ directions.T).reshape(-1, len(directions))
     freedom = 2 * len(image) - len(directions)
     if freedom <= 0:
         return np.full((6, 6), np.inf)
-    variance = float(np.sum(w[:, None] * residual**2)) / freedom
-    inverse = np.linalg.pinv(jacobian.T @ jacobian, hermitian=True)
-    return np.asarray(directions.T @ inverse @ directions * variance)
+    w, r = np.repeat(w, 2), residual.ravel()
+    inverse = np.linalg.pinv(jacobian.T @ (w[:, None] * jacobian), hermitian=True)
+    if len(image) >= _MANY and (weight is not None or _kurtosis(r) > _HEAVY):
+        scores = jacobian * (w * r)[:, None]
+        parameters: Floats = inverse @ (scores.T @ scores) @ inverse * (len(r) / freedom)
+    else:
+        parameters = np.asarray(inverse * (float(np.sum(w * r**2)) / freedom), dtype=float)
+    return np.asarray(directions.T @ parameters @ directions)
+
+
+def _kurtosis(residual: Floats) -> float:
+    """Excess kurtosis, 0 for a Gaussian."""
+    power = float(np.mean(residual**2))
+    return float(np.mean(residual**4)) / power**2 - 3.0 if power > 0.0 else 0.0
 
 
 def _directions(affine: Affine, geometry: str) -> Floats:

@@ -94,7 +94,7 @@ def _register_once(
         fit = _final_fit(image, reference, config, pairs)
     except SingularFitError as error:
         return result(Outcome.SINGULAR, str(error))
-    match = _judge(image.xy, reference.xy, config, pairs, fit.affine, n_tries)
+    match = _judge(image, reference, config, pairs, fit.affine, n_tries)
     doubt = _doubt(image, reference, config, peak, match, fit, footprint)
     return result(*(doubt or (Outcome.ALIGNED, "")), match, fit)
 
@@ -214,13 +214,16 @@ def _final_fit(image: Sources, reference: Sources, config: StageConfig, pairs: _
     )
 
 
-def _judge(image: Floats, reference: Floats, config: StageConfig, pairs: _Pairs, affine: Affine, n_tries: int) -> Match:
+def _judge(
+    image: Sources, reference: Sources, config: StageConfig, pairs: _Pairs, affine: Affine, n_tries: int
+) -> Match:
     """Count how many pairs chance would have given, from the density of pairs around the match.
 
     The search was free in the offset, and in the other parameters of the fit as far as
     the tolerance lets pairs be apart: so many places were looked at.
     """
-    expected = _expected_pairs(affine(image), reference, config, pairs.radius)
+    expected = _expected_pairs(affine(image.xy), reference.xy, config, pairs.radius)
+    image_xy, reference_xy, weight = _matched(image, reference, pairs)
     reach = (config.searchrad if config.use2dhist else 0.0) + config.tolerance
     extra = FREE_PARAMETERS[config.fitgeometry] - 2
     n_places = (reach / pairs.radius) ** 2 * (_PLACES_PER_PARAMETER * config.tolerance / pairs.radius) ** extra
@@ -228,6 +231,9 @@ def _judge(image: Floats, reference: Floats, config: StageConfig, pairs: _Pairs,
     return Match(
         image=pairs.image,
         reference=pairs.reference,
+        image_xy=image_xy,
+        reference_xy=reference_xy,
+        weight=weight,
         radius=pairs.radius,
         expected_false=expected,
         false_probability=scan_probability(len(pairs.image), expected, n_places),

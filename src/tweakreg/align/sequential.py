@@ -35,6 +35,9 @@ class Component:
     stars: SourceMap
     corrections: dict[str, Affine]
     results: dict[str, StageResult] = field(default_factory=dict)
+    #: Next to which member a group was put, and how many detections of a star it was matched with.
+    parents: dict[str, str] = field(default_factory=dict)
+    depths: dict[str, int] = field(default_factory=dict)
     #: Why the groups that were tried did not join.
     refused: dict[str, StageResult] = field(default_factory=dict)
 
@@ -161,22 +164,25 @@ def _grow(order: _Order, remaining: list[int], config: StageConfig) -> Component
         neighbours_tried[chosen] = neighbours[chosen]
         group = groups[chosen]
         fixed = None if order.expand_refcat or areas[chosen, start] <= 0.0 else reference.sources
-        result = _attempt(group, fixed, component.stars, config)
+        result, grown = _attempt(group, fixed, component.stars, config)
         if result.outcome is not Outcome.ALIGNED or result.fit is None or result.match is None:
             component.refused[group.name] = result
             continue
         component.refused.pop(group.name, None)
         component.results[group.name] = result
         component.corrections[group.name] = result.fit.affine
+        nearest = start if areas[chosen, start] > 0.0 else members[int(np.argmax(areas[chosen, members]))]
+        component.parents[group.name] = groups[nearest].name
+        component.depths[group.name] = max(1, neighbours[chosen]) if grown else 1
         component.stars.add(group.sources.moved(result.fit.affine), result.match.radius)
         members.append(chosen)
         pending.remove(chosen)
 
 
-def _attempt(group: Group, fixed: Sources | None, stars: SourceMap, config: StageConfig) -> StageResult:
-    """Match with the reference group's stars where it overlaps, then with all stars."""
+def _attempt(group: Group, fixed: Sources | None, stars: SourceMap, config: StageConfig) -> tuple[StageResult, bool]:
+    """Match with the reference group's stars where it overlaps, then with all stars; whether these were it."""
     if fixed is not None:
         result = register(group.sources, fixed, config, group.pixel_scale, group.footprint)
         if result.outcome is Outcome.ALIGNED or len(stars.sources) == len(fixed):
-            return result
-    return register(group.sources, stars.sources, config, group.pixel_scale, group.footprint)
+            return result, False
+    return register(group.sources, stars.sources, config, group.pixel_scale, group.footprint), True

@@ -9,6 +9,7 @@ import numpy as np
 
 from tweakreg.align.register import register
 from tweakreg.align.sequential import Component, Group, align_relative, make_groups
+from tweakreg.align.uncertainty import covariances
 from tweakreg.plane import TangentPlane
 from tweakreg.types import Alignment, Image, Outcome, Sources, Stage, StageConfig, StageResult
 
@@ -54,21 +55,39 @@ def align(
     relative_results = _relative_results(groups, components, relative)
     if absolute is None:
         results = {group.name: StageResult(stage=Stage.ABSOLUTE, outcome=Outcome.NOT_REQUESTED) for group in groups}
-        corrections = dict(components[0].corrections) if components else {}
-        return Alignment(plane=plane, relative=relative_results, absolute=results, corrections=corrections)
+        return Alignment(
+            plane=plane,
+            relative=relative_results,
+            absolute=results,
+            corrections=dict(components[0].corrections) if components else {},
+            covariances=covariances(components[0], None) if components else {},
+            stars=components[0].stars.sources if components else None,
+        )
 
     absolute_results: dict[str, StageResult] = {}
     corrections = dict(components[0].corrections) if components else {}
+    known = covariances(components[0], None) if components else {}
+    stars = components[0].stars.sources if components else None
     by_name = {group.name: group for group in groups}
     for component in components:
         tie = _tie(component, by_name, absolute, reference, reference_problem)
         absolute_results.update(dict.fromkeys(component.corrections, tie))
         if tie.outcome is not Outcome.ALIGNED or tie.fit is None:
             continue
+        known.update(covariances(component, tie.fit))
+        if component is components[0]:
+            stars = component.stars.sources.moved(tie.fit.affine)
         for name, correction in component.corrections.items():
             corrections[name] = tie.fit.affine.after(correction)
             relative_results[name] = _excused(relative_results[name])
-    return Alignment(plane=plane, relative=relative_results, absolute=absolute_results, corrections=corrections)
+    return Alignment(
+        plane=plane,
+        relative=relative_results,
+        absolute=absolute_results,
+        corrections=corrections,
+        covariances=known,
+        stars=stars,
+    )
 
 
 def _relative_results(groups: list[Group], components: list[Component], config: StageConfig) -> dict[str, StageResult]:

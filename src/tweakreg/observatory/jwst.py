@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +25,7 @@ from tweakreg.types import (
     Sources,
     Status,
 )
-from tweakreg.wcs.corrector import TelescopeAngles, check_wcs, correct
+from tweakreg.wcs.corrector import TelescopeAngles, check_wcs, correct, uncorrected
 from tweakreg.wcs.footprint import Bounds, pixel_bounds, pixel_scale, s_region, sky, vertices
 from tweakreg.wcs.sip import approximate, is_sip_keyword
 
@@ -53,6 +57,8 @@ class Exposure:
         Why its WCS cannot be corrected; empty if it can.
     catalog_name : str or None
         New value of ``meta.tweakreg_catalog``: empty to clear it, None to leave it.
+    corrected : bool
+        Whether its WCS had a tangent-plane correction already.
     """
 
     name: str
@@ -68,6 +74,7 @@ class Exposure:
     epoch: float
     problem: str
     catalog_name: str | None = None
+    corrected: bool = False
 
     @property
     def placed(self) -> PlacedCatalog:
@@ -245,6 +252,84 @@ def remove_sip(model: Any) -> None:
     info = model.meta.wcsinfo.instance
     for key in [key for key in info if is_sip_keyword(key)]:
         del info[key]
+
+
+def restart(model: Any) -> None:
+    """Take the tangent-plane correction out of the WCS of an exposure, if it has one."""
+    try:
+        original = uncorrected(model.meta.wcs)
+    except WCSError as error:
+        raise InputError(model.meta.filename, f"restart is not possible: {error}") from error
+    if str(original.name).startswith("FIT-"):
+        original.name = ""
+    model.meta.wcs = original
+
+
+def write_result(model: Any, tree: dict[str, Any]) -> None:
+    """Write the result of an alignment to ``meta.tweakreg``, which FITS files keep in their ASDF part."""
+    model.meta.tweakreg = tree
+
+
+def read_result(exposure: Any) -> dict[str, Any]:
+    """The result of an alignment that an exposure carries.
+
+    Parameters
+    ----------
+    exposure : str, Path or datamodel
+
+    Returns
+    -------
+    dict
+        As in ``schemas/fit_result.schema.json``.
+
+    Raises
+    ------
+    InputError
+        It carries none, or one that does not follow the schema.
+    """
+    import jsonschema
+    from stdatamodels.jwst import datamodels
+
+    if isinstance(exposure, (str, Path)):
+        try:
+            with datamodels.open(exposure) as model:
+                return read_result(model)
+        except OSError as error:
+            raise InputError(exposure, f"cannot be opened as a datamodel ({error})") from error
+    name = exposure.meta.filename
+    tree = exposure.meta.instance.get("tweakreg")
+    if tree is None:
+        raise InputError(name, "carries no result of an alignment: it was not aligned by this package")
+    tree = _plain(tree)
+    schema = json.loads(files("tweakreg.schemas").joinpath("fit_result.schema.json").read_text(encoding="utf-8"))
+    problem = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(tree))
+    if problem is not None:
+        raise InputError(name, f"meta.tweakreg does not follow the schema: {problem.json_path}: {problem.message}")
+    return tree  # type: ignore[no-any-return]
+
+
+def _plain(value: Any) -> Any:
+    """Containers of asdf as those of Python."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(item) for item in value]
+    return value
+
+
+def write_keywords(model: Any, cards: list[list[Any]], known: Sequence[str]) -> None:
+    """Write keywords to the header of the science extension, where every later save keeps them.
+
+    Parameters
+    ----------
+    model : datamodel
+    cards : list of [keyword, value, comment]
+    known : sequence of str
+        Keywords that are taken out first.
+    """
+    headers = model.instance.setdefault("extra_fits", {}).setdefault("SCI", {})
+    others = [card for card in headers.get("header", []) if card[0] not in known]
+    headers["header"] = others + cards
 
 
 def set_status(model: Any, status: Status) -> None:

@@ -121,6 +121,14 @@ def _link_or_copy(saved: Path, output: Path) -> None:
     shutil.copyfile(saved, output)
 
 
+def run_name(library: ModelLibrary, suffix: str, output_file: str | None) -> str:
+    """With what the names of files about the whole run begin."""
+    name = association_name(library, suffix, output_file)
+    if name is not None:
+        return name.removesuffix("_asn.json")
+    return f"{stem(output_file or library.member_path(0))}_{suffix}"
+
+
 def association_name(library: ModelLibrary, suffix: str, output_file: str | None) -> str | None:
     """File name of the association of the results; None unless the input was an association with a name."""
     if library.association is None:

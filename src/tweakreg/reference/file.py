@@ -57,6 +57,7 @@ def read_reference(path: str | Path) -> ReferenceCatalog:
         dec=dec[good],
         weight=None if weight_column is None else weight[good],
         name=Path(path).name,
+        provenance=f"file {Path(path).resolve()}",
     )
 
 

@@ -56,7 +56,8 @@ def query_service(name: str, ra: float, dec: float, radius: float, epoch: float)
     except Exception as error:  # refused connections, timeouts, pages of HTML: all are one outcome
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ServiceError(f"{catalog} did not answer with a catalog: {reason}") from error
-    return ReferenceCatalog(ra=positions[0], dec=positions[1], name=catalog)
+    where = f"within {radius:.4f} degrees of ({ra:.6f}, {dec:.6f}), moved to epoch {epoch:.4f}"
+    return ReferenceCatalog(ra=positions[0], dec=positions[1], name=catalog, provenance=f"service {catalog}, {where}")
 
 
 class _Requests:

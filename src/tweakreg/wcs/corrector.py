@@ -94,6 +94,36 @@ def correct(wcs: Any, angles: TelescopeAngles, correction: Affine, plane: Tangen
     return corrected
 
 
+def is_corrected(wcs: Any) -> bool:
+    """Whether a WCS has a tangent-plane correction."""
+    return "v2v3corr" in wcs.available_frames
+
+
+def uncorrected(wcs: Any) -> Any:
+    """The WCS before its tangent-plane correction, which is one step of its pipeline; shapes and bounds as before.
+
+    Raises
+    ------
+    WCSError
+        Its correction was not made by a tangent-plane correction.
+    """
+    from gwcs import WCS
+
+    if not is_corrected(wcs):
+        return wcs
+    _angles_of_correction(wcs)
+    frames = wcs.available_frames
+    place = frames.index("v2v3corr")
+    steps = [(step.frame, step.transform) for step in deepcopy(wcs.pipeline)]
+    steps[place - 1] = (steps[place - 1][0], steps[place][1])
+    del steps[place]
+    original = WCS(steps, name=wcs.name)
+    original.bounding_box = deepcopy(wcs.bounding_box)
+    original.array_shape = wcs.array_shape
+    original.pixel_shape = wcs.pixel_shape
+    return original
+
+
 def _corrector(wcs: Any, angles: TelescopeAngles) -> Any:
     from tweakwcs.correctors import JWSTWCSCorrector
 

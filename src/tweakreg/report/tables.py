@@ -1,0 +1,148 @@
+"""Tables of a run: fits, matches and the stars that were matched with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from astropy.table import Table
+from scipy.spatial import KDTree
+
+from tweakreg.plane import MAS_PER_ARCSEC, Floats, TangentPlane
+from tweakreg.types import Affine, Alignment, Outcome, StageResult
+
+_NUMBERS = (
+    "n_matched", "n_used", "n_clipped", "rms", "mae", "rms_ra", "rms_dec", "match_radius", "false_probability",
+)  # fmt: skip
+_PAIRS = {"shift": ("shift_ra", "shift_dec"), "rotation": ("rotation_x", "rotation_y"), "scale": ("scale_x", "scale_y")}
+_UNITS = {
+    "rms": "mas", "mae": "mas", "rms_ra": "mas", "rms_dec": "mas", "match_radius": "mas", "shift_ra": "mas",
+    "shift_dec": "mas", "rotation_x": "deg", "rotation_y": "deg", "skew": "deg", "error_ra": "mas", "error_dec": "mas",
+}  # fmt: skip
+
+
+def summary_table(trees: Sequence[Mapping[str, Any]]) -> Table:
+    """A row per image and stage that was asked for.
+
+    Parameters
+    ----------
+    trees : sequence of dict
+        From `tweakreg.report.results.image_result`.
+
+    Returns
+    -------
+    Table
+        Lengths in mas, angles in degrees; NaN where there was no fit, and the outcome says why.
+        ``error_ra`` and ``error_dec`` are predicted for the image's centre after both stages.
+    """
+    rows = []
+    for tree in trees:
+        for name, stage in tree["stages"].items():
+            if stage["outcome"] == Outcome.NOT_REQUESTED.name:
+                continue
+            row: dict[str, Any] = {"image": tree["name"], "group": tree["group"], "stage": name}
+            row |= {"status": tree["status"], "outcome": stage["outcome"], "reason": _reason(stage)}
+            row |= {"reference": stage["reference"], "geometry": stage.get("geometry", "")}
+            row |= {key: float(stage.get(key, np.nan)) for key in _NUMBERS}
+            for key, columns in _PAIRS.items():
+                row |= dict(zip(columns, stage.get(key, (np.nan, np.nan)), strict=True))
+            row["skew"] = stage.get("skew", np.nan)
+            error = tree.get("predicted_error", {}).get("centre", (np.nan, np.nan))
+            row |= dict(zip(("error_ra", "error_dec"), error, strict=True))
+            rows.append(row)
+    table = Table(rows=rows) if rows else Table(names=["image"], dtype=[str])
+    for name, unit in _UNITS.items():
+        if name in table.colnames:
+            table[name].unit = unit
+    return table
+
+
+def _reason(stage: Mapping[str, Any]) -> str:
+    return f"{stage['sentence']} ({stage['detail']})" if stage["detail"] else str(stage["sentence"])
+
+
+def match_table(
+    x: Floats, y: Floats, xy: Floats, stages: Sequence[tuple[StageResult, Affine]], plane: TangentPlane
+) -> Table:
+    """The matches of one image in each stage.
+
+    Parameters
+    ----------
+    x, y : (N,) float arrays
+        The image's sources, pixels.
+    xy : (N, 2) float array
+        The same on the plane before any correction, arcsec.
+    stages : sequence of (StageResult, Affine)
+        Each with the correction that had been made before it.
+    plane : TangentPlane
+
+    Returns
+    -------
+    Table
+        Positions of image and reference on plane (arcsec, before the stage's fit) and sky (after it, degrees),
+        residuals reference minus image after the fit (mas), weights, and whether the pair was clipped. In the
+        absolute stage a star stands at the mean of its detections.
+    """
+    rows: list[dict[str, Any]] = []
+    for result, before in stages:
+        fit, match = result.fit, result.match
+        if fit is None or match is None or len(xy) == 0:
+            continue
+        distance, source = KDTree(before(xy)).query(match.image_xy)
+        fitted = fit.affine(match.image_xy)
+        residual = (match.reference_xy - fitted) * MAS_PER_ARCSEC
+        ra, dec = plane.deproject(fitted)
+        ref_ra, ref_dec = plane.deproject(match.reference_xy)
+        for k in np.flatnonzero(distance <= match.radius):
+            rows.append(
+                {
+                    "stage": result.stage.value,
+                    "x": x[source[k]],
+                    "y": y[source[k]],
+                    "plane_x": match.image_xy[k, 0],
+                    "plane_y": match.image_xy[k, 1],
+                    "ref_plane_x": match.reference_xy[k, 0],
+                    "ref_plane_y": match.reference_xy[k, 1],
+                    "ra": ra[k],
+                    "dec": dec[k],
+                    "ref_ra": ref_ra[k],
+                    "ref_dec": ref_dec[k],
+                    "residual_ra": residual[k, 0],
+                    "residual_dec": residual[k, 1],
+                    "weight": 1.0 if match.weight is None else match.weight[k],
+                    "clipped": not fit.used[k],
+                }
+            )
+    names = list(rows[0]) if rows else ["stage", "x", "y"]
+    table = Table(rows=rows, names=names) if rows else Table(names=names, dtype=[str, float, float])
+    units = {"pix": ("x", "y"), "arcsec": ("plane_x", "plane_y", "ref_plane_x", "ref_plane_y")}
+    units |= {"deg": ("ra", "dec", "ref_ra", "ref_dec"), "mas": ("residual_ra", "residual_dec")}
+    for unit, columns in units.items():
+        for column in set(columns) & set(table.colnames):
+            table[column].unit = unit
+    return table
+
+
+def reference_table(alignment: Alignment) -> Table:
+    """The stars that exposures were matched with: those of the catalog, and those of the aligned exposures."""
+    parts = []
+    if alignment.reference is not None:
+        catalog = alignment.reference
+        parts.append((catalog.ra, catalog.dec, catalog.weight, catalog.name))
+    if alignment.stars is not None:
+        parts.append((*alignment.plane.deproject(alignment.stars.xy), alignment.stars.weight, "exposures"))
+    table = Table(
+        {
+            "RA": np.concatenate([np.empty(0), *(part[0] for part in parts)]),
+            "DEC": np.concatenate([np.empty(0), *(part[1] for part in parts)]),
+            "weight": np.concatenate([np.empty(0), *(_weights(part[2], len(part[0])) for part in parts)]),
+            "origin": np.concatenate([np.empty(0, dtype="U1"), *(np.full(len(p[0]), p[3]) for p in parts)]),
+        }
+    )
+    table["RA"].unit = table["DEC"].unit = "deg"
+    return table
+
+
+def _weights(weight: Floats | None, number: int) -> Floats:
+    return np.ones(number) if weight is None else weight
