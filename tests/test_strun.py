@@ -1,14 +1,19 @@
 """The step as astronomers run it."""
 
+import contextlib
+import os
 import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 
-from helpers import STRUN, strun, write_association
+from helpers import STRUN, environment, strun, write_association
+from tweakreg import read_correction, read_result
 
 
 @pytest.mark.parametrize("name", ["tweakreg", "tweakreg.TweakRegStep", "tweakreg::tweakreg"])
@@ -115,3 +120,35 @@ def test_ctrl_c_leaves_inputs_intact_and_says_how_far_it_came(scene_files, tmp_p
     assert "Traceback" not in said
     assert list(tmp_path.iterdir()) == []
     assert {path.name: path.read_bytes() for path in scene_files.parent.iterdir()} == before
+
+
+def test_killed_at_twenty_moments(scene_files, tmp_path):
+    """SIGKILL: inputs as they were, nothing half-written under a final name, and the next run succeeds."""
+    inputs = {path: path.read_bytes() for path in scene_files.parent.iterdir()}
+    command = [STRUN, "tweakreg", str(scene_files), "--roundhi=0.6", "--save_matches=true", "--save_correction=true"]
+    options = {"cwd": tmp_path, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment()}
+    start = time.perf_counter()
+    subprocess.run(command, check=True, **options)
+    duration = time.perf_counter() - start
+    expected = {path.name for path in tmp_path.iterdir()}
+    # Most moments near the end, where files are written.
+    for moment in duration * np.sqrt(np.random.default_rng(0).uniform(0.0, 1.0, size=20)):
+        for path in tmp_path.glob("[!.]*"):
+            path.unlink()
+        process = subprocess.Popen(command, start_new_session=True, **options)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(moment)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for path in tmp_path.glob("[!.]*"):
+            assert path.name in expected
+            if path.suffix == ".fits":
+                assert read_result(path)["status"] == "COMPLETE"
+            elif path.suffix == ".ecsv":
+                assert "stage" in Table.read(path).colnames
+            elif path.suffix == ".asdf":
+                assert read_correction(path).members
+    subprocess.run(command, check=True, **options)
+    assert {path.name for path in tmp_path.glob("[!.]*")} == expected
+    assert {path: path.read_bytes() for path in scene_files.parent.iterdir()} == inputs

@@ -6,12 +6,23 @@ from typing import Any
 
 __version__ = version("tweakreg")
 
-__all__ = ["ModelLibrary", "TweakRegStep", "__version__", "read_result"]
+__all__ = [
+    "ModelLibrary",
+    "TweakRegStep",
+    "__version__",
+    "adjust_wcs",
+    "read_correction",
+    "read_result",
+    "transfer_wcs_correction",
+]
 
 _LAZY = {
     "TweakRegStep": "tweakreg.step",
     "ModelLibrary": "tweakreg.observatory.library",
+    "adjust_wcs": "tweakreg.wcs.adjust",
+    "read_correction": "tweakreg.observatory.correction",
     "read_result": "tweakreg.observatory.jwst",
+    "transfer_wcs_correction": "tweakreg.observatory.correction",
 }
 
 

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from tweakreg.errors import TweakRegError
 
@@ -24,12 +25,59 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo.add_argument("--exposures", type=int, default=4, help="number of exposures [4]")
     demo.add_argument("--seed", type=int, default=0, help="seed of the random numbers [0]")
     demo.add_argument("--plot", type=Path, help="also draw the errors before and after into this file")
+    _add_correction(commands)
     options = parser.parse_args(arguments)
     try:
-        return _demo(options)
+        return _demo(options) if options.command == "demo" else _correction(options)
     except TweakRegError as error:
         print(f"tweakreg {options.command}: {error}", file=sys.stderr)
         return 1
+
+
+def _add_correction(commands: Any) -> None:
+    correction = commands.add_parser("correction", help="apply, undo, compose or show corrections from save_correction")
+    actions = correction.add_subparsers(dest="action", required=True)
+    for name, text in (
+        ("apply", "correct exposures; the inputs stay as they are"),
+        ("undo", "write exposures with the WCS that they had before"),
+    ):
+        action = actions.add_parser(name, help=text)
+        action.add_argument("correction", type=Path, help="file from save_correction")
+        action.add_argument("exposures", type=Path, nargs="+")
+        action.add_argument("--output-dir", type=Path, default=Path(), help="folder for the results [.]")
+        action.add_argument("--suffix", default="tweakreg" if name == "apply" else "original", help="[%(default)s]")
+    compose = actions.add_parser("compose", help="join two corrections into one")
+    compose.add_argument("first", type=Path)
+    compose.add_argument("second", type=Path, help="made for what the first makes")
+    compose.add_argument("--output", type=Path, required=True)
+    for action in list(actions.choices.values()):
+        action.add_argument("--any-wcs", action="store_true", help="also for a WCS that it was not made for")
+    actions.add_parser("show", help="say what a correction is").add_argument("correction", type=Path)
+    compose.add_argument("--author", help="who composed it")
+    compose.add_argument("--description", help="what it is for")
+
+
+def _correction(options: argparse.Namespace) -> int:
+    from dataclasses import replace
+
+    from tweakreg.observatory import correction as corrections
+
+    if options.action == "show":
+        print(corrections.describe(corrections.read_correction(options.correction)))
+    elif options.action == "compose":
+        first, second = map(corrections.read_correction, (options.first, options.second))
+        composed = corrections.compose(first, second, any_wcs=options.any_wcs)
+        given = {name: getattr(options, name) for name in ("author", "description") if getattr(options, name)}
+        corrections.write_correction(replace(composed, **given), options.output)
+        print(f"Wrote {options.output}")
+    else:
+        change = corrections.apply_to if options.action == "apply" else corrections.undo
+        correction = corrections.read_correction(options.correction)
+        written = corrections.change_files(
+            change, correction, options.exposures, options.output_dir, options.suffix, any_wcs=options.any_wcs
+        )
+        print("\n".join(f"Wrote {path}" for path in written))
+    return 0
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -76,6 +76,10 @@ class ParameterFileError(TweakRegError):
     """A parameter reference file cannot be read, or the place where it is sought does not exist."""
 
 
+class CorrectionError(InputError):
+    """A correction cannot be read, or does not belong to the WCS that it is to be applied to."""
+
+
 class OutputError(TweakRegError):
     """The results cannot be written where they were to go."""
 

@@ -46,7 +46,7 @@ class Config:
     catalog_format : str
     workers : int
         Processes that find sources.
-    save_fit_summary, save_matches, save_refcat : bool
+    save_fit_summary, save_matches, save_refcat, save_correction : bool
     wcsname : str
     on_failure : str
     dry_run, restart : bool
@@ -68,6 +68,7 @@ class Config:
     save_fit_summary: bool = True
     save_matches: bool = False
     save_refcat: bool = False
+    save_correction: bool = False
     wcsname: str = ""
     on_failure: str = "warn"
     dry_run: bool = False
@@ -150,7 +151,15 @@ def _workers(value: str) -> int:
     raise ParameterError("maximum_cores", value, "must be none, quarter, half, all or a number, at least 1")
 
 
-_AS_THEY_ARE = ("save_fit_summary", "save_matches", "save_refcat", "on_failure", "dry_run", "restart")
+_AS_THEY_ARE = (
+    "save_fit_summary",
+    "save_matches",
+    "save_refcat",
+    "save_correction",
+    "on_failure",
+    "dry_run",
+    "restart",
+)
 
 
 def _path(value: str) -> str:

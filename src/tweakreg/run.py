@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -23,6 +24,7 @@ from tweakreg.find.finders import find_sources, inside_bounds
 from tweakreg.find.save import write_catalog
 from tweakreg.observatory import jwst
 from tweakreg.observatory.catalogs import custom_catalogs, own_catalog
+from tweakreg.observatory.correction import Correction, Member, write_correction
 from tweakreg.observatory.jwst import Exposure
 from tweakreg.observatory.library import ModelLibrary, open_model
 from tweakreg.observatory.output import bare_name
@@ -46,6 +48,7 @@ from tweakreg.types import (
     status,
 )
 from tweakreg.wcs.corrector import is_corrected
+from tweakreg.wcs.identity import wcs_hash
 from tweakreg.workers import share_out
 
 log = logging.getLogger(__name__)
@@ -293,7 +296,7 @@ def apply(
     config: Config,
     filenames: list[str] | None = None,
     origins: Origins | None = None,
-) -> list[Tree]:
+) -> list[Applied]:
     """Correct the exposures and say how it went, one line per image and stage.
 
     Parameters
@@ -310,15 +313,15 @@ def apply(
 
     Returns
     -------
-    list of dict
-        The result of each image, as it was written to ``meta.tweakreg``.
+    list of Applied
     """
-    trees = []
+    done = []
     with library, library.quick_collection(), _progress(len(exposures), "corrections") as counted:
         for index, exposure in counted(enumerate(exposures)):
             model = library.borrow(index)
             if config.restart:
                 jwst.restart(model)
+            original = model.meta.wcs
             results = results_of(exposure, alignment, config)
             if not exposure.problem and exposure.group in alignment.corrections and not config.dry_run:
                 results = _correct(model, exposure, results, alignment, config)
@@ -335,15 +338,34 @@ def apply(
                 composed=exposure.corrected and not config.restart,
             )
             _record(model, exposure, tree, config, None if filenames is None else filenames[index])
-            trees.append(tree)
+            done.append(Applied(tree=tree, detector=exposure.detector, original=original, corrected=model.meta.wcs))
             library.put_back(model, index, changed=True)
             del model
             for result in results:
                 if result.outcome is not Outcome.NOT_REQUESTED:
                     level = logging.INFO if result.outcome in (Outcome.ALIGNED, Outcome.REFERENCE) else logging.WARNING
                     log.log(level, result_line(exposure.name, result))
-    log.info(summary_line([Status(tree["status"]) for tree in trees]))
-    return trees
+    log.info(summary_line([Status(each.tree["status"]) for each in done]))
+    return done
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What was done to one exposure.
+
+    Attributes
+    ----------
+    tree : dict
+        Its result, as it was written to ``meta.tweakreg``.
+    detector : str
+    original, corrected : gwcs.WCS
+        Before and after.
+    """
+
+    tree: Tree
+    detector: str
+    original: Any
+    corrected: Any
 
 
 def _status(results: tuple[StageResult, StageResult], config: Config) -> Status:
@@ -429,6 +451,52 @@ def save_tables(
     for filename in tables:
         log.info("Wrote %s", directory / filename)
     return [directory / filename for filename in tables]
+
+
+def save_corrections(done: list[Applied], alignment: Alignment, directory: Path, name: str) -> list[Path]:
+    """Write a correction file for each group whose WCS was changed.
+
+    Parameters
+    ----------
+    done : list of Applied
+    alignment : Alignment
+    directory : Path
+    name : str
+        With which the names of the files begin.
+
+    Returns
+    -------
+    list of Path
+    """
+    groups: dict[str, list[Applied]] = {}
+    for each in done:
+        if each.corrected is not each.original:
+            groups.setdefault(each.tree["group"], []).append(each)
+    paths = []
+    for group, images in groups.items():
+        members = tuple(
+            Member(
+                name=each.tree["name"],
+                detector=each.detector,
+                wcs=each.original,
+                wcs_hash=wcs_hash(each.original),
+                corrected_hash=wcs_hash(each.corrected),
+            )
+            for each in images
+        )
+        first = images[0]
+        correction = Correction(
+            group=group,
+            steps=((alignment.plane, alignment.corrections[group]),),
+            members=members,
+            result=first.tree,
+            wcs_name=str(first.corrected.name or ""),
+            history=(f"{first.tree['date']}: made by tweakreg {first.tree['software']['version']}",),
+        )
+        paths.append(directory / f"{name}_{re.sub(r'[^A-Za-z0-9._-]+', '-', group)}_correction.asdf")
+        write_correction(correction, paths[-1])
+        log.info("Wrote %s", paths[-1])
+    return paths
 
 
 def _matches(exposure: Exposure, alignment: Alignment, config: Config) -> Table:

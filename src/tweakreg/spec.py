@@ -82,6 +82,7 @@ SPEC = """
     save_fit_summary = boolean(default=True) # Write a table of all fits beside the results: a row per image and stage
     save_matches = boolean(default=False) # Write a table of matched sources and residuals per image
     save_refcat = boolean(default=False) # Write the stars that were matched with, catalog and exposures, as a table
+    save_correction = boolean(default=False) # Write a correction per group, to be applied elsewhere or undone
     wcsname = string(default='') # Name of a corrected WCS, empty for FIT-LVL3- and abs_refcat where that ties it
     on_failure = option('warn', 'skip', 'error', default='warn') # What follows from images that fail: FAILED, SKIPPED, or exit code 3
     dry_run = boolean(default=False) # Do everything but change and write exposures

@@ -71,11 +71,14 @@ class TweakRegStep(Step):
             reference = run.reference_file(config)
             exposures = run.measure(library, config, self._directory)
             alignment = run.align_exposures(exposures, reference, config, self._directory)
-            trees = run.apply(library, exposures, alignment, config, filenames, self._origins())
+            done = run.apply(library, exposures, alignment, config, filenames, self._origins())
+            trees = [each.tree for each in done]
             self._failed = [tree["name"] for tree in trees if tree["status"] != "COMPLETE"]
             if not saves:
                 config = replace(config, save_fit_summary=False)
             run.save_tables(exposures, alignment, trees, config, self._directory, name)
+            if config.save_correction:
+                run.save_corrections(done, alignment, self._directory, name)
             if config.dry_run:
                 log.info("dry_run: no exposure is changed or written")
                 self.save_results = False

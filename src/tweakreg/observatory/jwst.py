@@ -300,7 +300,7 @@ def read_result(exposure: Any) -> dict[str, Any]:
     tree = exposure.meta.instance.get("tweakreg")
     if tree is None:
         raise InputError(name, "carries no result of an alignment: it was not aligned by this package")
-    tree = _plain(tree)
+    tree = plain(tree)
     schema = json.loads(files("tweakreg.schemas").joinpath("fit_result.schema.json").read_text(encoding="utf-8"))
     problem = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(tree))
     if problem is not None:
@@ -308,12 +308,12 @@ def read_result(exposure: Any) -> dict[str, Any]:
     return tree  # type: ignore[no-any-return]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Containers of asdf as those of Python."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value
 
 

@@ -84,44 +84,44 @@ def match_table(
         residuals reference minus image after the fit (mas), weights, and whether the pair was clipped. In the
         absolute stage a star stands at the mean of its detections.
     """
-    rows: list[dict[str, Any]] = []
-    for result, before in stages:
-        fit, match = result.fit, result.match
-        if fit is None or match is None or len(xy) == 0:
-            continue
-        distance, source = KDTree(before(xy)).query(match.image_xy)
-        fitted = fit.affine(match.image_xy)
-        residual = (match.reference_xy - fitted) * MAS_PER_ARCSEC
-        ra, dec = plane.deproject(fitted)
-        ref_ra, ref_dec = plane.deproject(match.reference_xy)
-        for k in np.flatnonzero(distance <= match.radius):
-            rows.append(
-                {
-                    "stage": result.stage.value,
-                    "x": x[source[k]],
-                    "y": y[source[k]],
-                    "plane_x": match.image_xy[k, 0],
-                    "plane_y": match.image_xy[k, 1],
-                    "ref_plane_x": match.reference_xy[k, 0],
-                    "ref_plane_y": match.reference_xy[k, 1],
-                    "ra": ra[k],
-                    "dec": dec[k],
-                    "ref_ra": ref_ra[k],
-                    "ref_dec": ref_dec[k],
-                    "residual_ra": residual[k, 0],
-                    "residual_dec": residual[k, 1],
-                    "weight": 1.0 if match.weight is None else match.weight[k],
-                    "clipped": not fit.used[k],
-                }
-            )
-    names = list(rows[0]) if rows else ["stage", "x", "y"]
-    table = Table(rows=rows, names=names) if rows else Table(names=names, dtype=[str, float, float])
-    units = {"pix": ("x", "y"), "arcsec": ("plane_x", "plane_y", "ref_plane_x", "ref_plane_y")}
-    units |= {"deg": ("ra", "dec", "ref_ra", "ref_dec"), "mas": ("residual_ra", "residual_dec")}
-    for unit, columns in units.items():
-        for column in set(columns) & set(table.colnames):
-            table[column].unit = unit
+    parts = [_match_columns(x, y, xy, result, before, plane) for result, before in stages]
+    names = ("stage", *_MATCH_UNITS, "weight", "clipped")
+    empty = [np.empty(0, dtype={"stage": "U8", "clipped": bool}.get(name, float)) for name in names]
+    columns = [
+        np.concatenate([none, *(part[name] for part in parts if part)]) for name, none in zip(names, empty, strict=True)
+    ]
+    table = Table(columns, names=names)
+    for name, unit in _MATCH_UNITS.items():
+        table[name].unit = unit
     return table
+
+
+_MATCH_UNITS = {
+    "x": "pix", "y": "pix", "plane_x": "arcsec", "plane_y": "arcsec", "ref_plane_x": "arcsec",
+    "ref_plane_y": "arcsec", "ra": "deg", "dec": "deg", "ref_ra": "deg", "ref_dec": "deg",
+    "residual_ra": "mas", "residual_dec": "mas",
+}  # fmt: skip
+
+
+def _match_columns(
+    x: Floats, y: Floats, xy: Floats, result: StageResult, before: Affine, plane: TangentPlane
+) -> dict[str, Any]:
+    """Those of one stage; none where it had no fit."""
+    fit, match = result.fit, result.match
+    if fit is None or match is None or len(xy) == 0:
+        return {}
+    distance, source = KDTree(before(xy)).query(match.image_xy)
+    ours = np.flatnonzero(distance <= match.radius)
+    source, image, reference = source[ours], match.image_xy[ours], match.reference_xy[ours]
+    fitted = fit.affine(image)
+    residual = (reference - fitted) * MAS_PER_ARCSEC
+    positions = np.column_stack([x[source], y[source], image, reference])
+    sky = np.column_stack([*plane.deproject(fitted), *plane.deproject(reference)])
+    columns: dict[str, Any] = dict(zip(_MATCH_UNITS, np.column_stack([positions, sky, residual]).T, strict=True))
+    columns["stage"] = np.full(len(ours), result.stage.value)
+    columns["weight"] = np.ones(len(ours)) if match.weight is None else match.weight[ours]
+    columns["clipped"] = ~fit.used[ours]
+    return columns
 
 
 def reference_table(alignment: Alignment) -> Table:

@@ -58,6 +58,7 @@ def _set_metadata(model: Any, exposure: SimulatedExposure) -> None:
         name="NIRCAM", detector=detector.name, channel="SHORT", module=detector.name[3], filter="F200W", pupil="CLEAR"
     )
     meta.exposure.instance.update(type="NRC_IMAGE", start_time=60676.0, mid_time=60676.01, end_time=60676.02)
+    meta.exposure.instance.update(exposure_time=1728.0, effective_exposure_time=1728.0, measurement_time=1728.0)
     meta.subarray.instance.update(name="FULL", xstart=1, ystart=1, xsize=detector.size, ysize=detector.size)
     meta.wcsinfo.instance.update(
         wcsaxes=2,

@@ -83,7 +83,7 @@ def correct(wcs: Any, angles: TelescopeAngles, correction: Affine, plane: Tangen
     """
     check_wcs(wcs)
     used = _angles_of_correction(wcs) or angles
-    corrector = _corrector(wcs, used)
+    corrector = make_corrector(wcs, used)
     local = _to_detector_plane(wcs, used, correction, plane, bounds)
     corrector.set_correction(matrix=local.matrix, shift=local.shift)
     corrected = corrector.wcs
@@ -124,7 +124,8 @@ def uncorrected(wcs: Any) -> Any:
     return original
 
 
-def _corrector(wcs: Any, angles: TelescopeAngles) -> Any:
+def make_corrector(wcs: Any, angles: TelescopeAngles) -> Any:
+    """The corrector of tweakwcs for a WCS."""
     from tweakwcs.correctors import JWSTWCSCorrector
 
     info = {"v2_ref": float(angles.v2_ref), "v3_ref": float(angles.v3_ref), "roll_ref": float(angles.roll_ref)}
@@ -132,6 +133,20 @@ def _corrector(wcs: Any, angles: TelescopeAngles) -> Any:
         return JWSTWCSCorrector(wcs, info)
     except ValueError as error:
         raise WCSError(" ".join(map(str, error.args))) from error
+
+
+def reference_angles(wcs: Any) -> TelescopeAngles:
+    """The reference angles that a corrected WCS brings.
+
+    Raises
+    ------
+    WCSError
+        It was not corrected.
+    """
+    angles = _angles_of_correction(wcs)
+    if angles is None:
+        raise WCSError("a WCS alone says where its detector is only if it was corrected: give the datamodel")
+    return angles
 
 
 def _angles_of_correction(wcs: Any) -> TelescopeAngles | None:
