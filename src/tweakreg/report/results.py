@@ -91,7 +91,8 @@ def image_result(
     if reference is not None:
         tree["reference"] = {"name": reference.name, "sources": len(reference), "provenance": reference.provenance}
     correction = alignment.corrections.get(group)
-    if correction is not None and stages[0].outcome is not Outcome.UNSUPPORTED_WCS:
+    # The only exposure, or one that no other could be aligned to, has a place but nothing that says how good it is.
+    if correction is not None and any(each.outcome in (Outcome.ALIGNED, Outcome.REFERENCE) for each in stages):
         covariance = alignment.covariances[group]
         tree["correction"] = _affine(correction) | {"covariance": _in_mas(covariance)}
         corners = alignment.plane.project(*footprint)[:: len(footprint[0]) // 4]
