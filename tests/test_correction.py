@@ -9,6 +9,7 @@ from copy import deepcopy
 import asdf
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from helpers import look, run, wcs_of
 from tweakreg import ModelLibrary, adjust_wcs, read_correction, read_result, transfer_wcs_correction
@@ -64,7 +65,7 @@ def test_one_file_per_group_that_knows_its_images(corrected, scene_files):
     correction = read_correction(path)
     assert [member.detector for member in correction.members] == ["NRCA1", "NRCA2"]
     for member, before, after in zip(correction.members, originals(scene_files), results, strict=True):
-        assert member.wcs_hash == wcs_hash(opened(before).meta.wcs) == wcs_hash(member.wcs)
+        assert member.wcs_hash == wcs_hash(opened(before).meta.wcs) == wcs_hash(member.before.wcs)
         assert member.corrected_hash == wcs_hash(opened(after).meta.wcs)
     assert correction.result["status"] == "COMPLETE"
     assert path.stat().st_size < 200_000
@@ -80,6 +81,8 @@ def test_apply_and_undo_over_two_detectors(corrected, scene_files, tmp_path):
         assert apart(opened(mine).meta.wcs, opened(theirs).meta.wcs) < 1e-6
         assert read_result(mine)["stages"] == read_result(theirs)["stages"]
         assert opened(mine).meta.wcsinfo.s_region == opened(theirs).meta.wcsinfo.s_region
+        for key in ("WCSNAME", "NMATCHES", "RMS_RA", "RMS_DEC", "FITGEOM"):
+            assert fits.getval(mine, key, "SCI") == fits.getval(theirs, key, "SCI")
     assert main(["correction", "undo", str(path), *map(str, results), "--output-dir", str(tmp_path)]) == 0
     for mine, theirs in zip(sorted(tmp_path.glob("*_original.fits")), before, strict=True):
         wcs = opened(mine).meta.wcs
@@ -107,6 +110,18 @@ def test_compose_is_both(corrected, scene_files, tmp_path):
         assert wcs_hash(final.meta.wcs) in {member.corrected_hash for member in both.members}
         undo(final, both)
         assert np.array_equal(sky(final.meta.wcs, X, Y), sky(opened(path).meta.wcs, X, Y))
+
+
+def test_undo_of_a_second_alignment_keeps_the_first(corrected):
+    _, again = corrected
+    path = sorted(again.glob("*_correction.asdf"))[0]
+    number = path.stem.split("_")[-2]
+    first = files(corrected, number)[0][0]
+    second = opened(again / first.name)
+    undo(second, read_correction(path))
+    assert second.meta.cal_step.tweakreg == "COMPLETE"
+    assert read_result(second) == read_result(first)
+    assert wcs_hash(second.meta.wcs) == wcs_hash(opened(first).meta.wcs)
 
 
 def test_what_does_not_follow_is_not_composed(corrected):
@@ -156,7 +171,13 @@ def test_show(corrected, capsys):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(None, "no such file"), ("text", "cannot be read as ASDF"), ({"schema": "x"}, "is no correction")],
+    [
+        (None, "no such file"),
+        ("text", "cannot be read as ASDF"),
+        ({"schema": "x"}, "is no correction"),
+        ({"members": 5}, "is no correction"),
+        ({"members": ["x"]}, "is no correction"),
+    ],
 )
 def test_files_that_are_no_correction(tmp_path, content, message, capsys):
     path = tmp_path / "c.asdf"
@@ -173,6 +194,18 @@ def test_results_never_replace_inputs(corrected, capsys):
     command = ["correction", "undo", str(path), str(results[0]), "--output-dir", str(results[0].parent)]
     assert main([*command, "--suffix", "tweakreg"]) == 1
     assert "would replace the input" in capsys.readouterr().err
+    assert main([*command, "--suffix", "a/b"]) == 1
+    assert "without a slash" in capsys.readouterr().err
+    assert (
+        main([*command[:3], str(results[1]), "--output-dir", str(results[0].parent), "--suffix", "nrca2_tweakreg"]) == 0
+    )
+    capsys.readouterr()
+    assert (
+        main([*command[:3], str(results[1]), "--output-dir", str(results[0].parent), "--suffix", "nrca2_tweakreg"]) == 1
+    )
+    assert "exists already" in capsys.readouterr().err
+    assert main(["correction", "compose", str(path), str(path), "--output", str(path), "--any-wcs"]) == 1
+    assert "would replace the input" in capsys.readouterr().err
 
 
 def test_round_trip_of_the_file(corrected, tmp_path):
@@ -180,7 +213,7 @@ def test_round_trip_of_the_file(corrected, tmp_path):
     write_correction(correction, tmp_path / "c.asdf")
     again = read_correction(tmp_path / "c.asdf")
     assert again.result == correction.result
-    assert [member.wcs_hash for member in again.members] == [wcs_hash(member.wcs) for member in again.members]
+    assert [member.wcs_hash for member in again.members] == [wcs_hash(member.before.wcs) for member in again.members]
 
 
 def test_hash_tells_wcs_apart(scene):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import numpy as np
@@ -11,7 +12,7 @@ from astropy.table import Table
 
 from helpers import look, run, statuses, strun, wcs_of, write_association
 from tweakreg import TweakRegStep, read_result
-from tweakreg.errors import InputError
+from tweakreg.errors import InputError, ParameterError
 from tweakreg.plane import separation
 from tweakreg.simulate.models import make_model
 from tweakreg.step import AlignmentFailedError
@@ -115,7 +116,7 @@ def test_keywords_and_result_survive_further_saves(results, tmp_path):
 
 def test_origin_of_every_parameter(results):
     parameters = read_result(next(results[0].glob("*_tweakreg.fits")))["parameters"]
-    assert {name for name in TweakRegStep().get_pars() if "hooks" not in name} == set(parameters)
+    assert {name for name in TweakRegStep().get_pars() if "hooks" not in name} - {"suffix"} == set(parameters)
     assert parameters["roundhi"] == {"value": 0.6, "origin": "command line or keyword"}
     assert parameters["kernel_fwhm"]["origin"] == "reference file jwst_nircam_pars-tweakregstep_f200w.asdf"
     assert parameters["sigma"] == {"value": 3.0, "origin": "default"}
@@ -180,7 +181,7 @@ def test_on_failure(one_fails, tmp_path, on_failure, status, code):
 
 
 def test_an_error_in_python_comes_after_everything_is_saved(one_fails, tmp_path):
-    with pytest.raises(AlignmentFailedError, match="1 images could not be aligned: blank_cal"):
+    with pytest.raises(AlignmentFailedError, match="1 image could not be aligned: blank_cal"):
         run(str(one_fails), on_failure="error", save_results=True, output_dir=str(tmp_path), **FIND)
     assert len(list(tmp_path.glob("*_tweakreg.fits"))) == 3
 
@@ -265,3 +266,46 @@ def scene_refcat(scene, folder):
     path = folder / "refcat.ecsv"
     scene.reference_catalog().write(path)
     return path
+
+
+def test_restart_that_fails_leaves_no_trace_of_the_old_correction(results, tmp_path):
+    """S_REGION and SIP are those of the original pointing, in memory and not."""
+    from tweakreg.observatory.jwst import bounds
+    from tweakreg.wcs.footprint import s_region
+
+    library = run(str(results[0] / "scene_tweakreg_asn.json"), restart=True, minobj=100000, suffix="again", **FIND)
+    assert "COMPLETE" not in statuses(library)
+
+    def check(model):
+        assert not is_corrected(model.meta.wcs)
+        assert model.meta.wcsinfo.s_region == s_region(model.meta.wcs, bounds(model))
+        info = model.meta.wcsinfo
+        ra, dec = sky(model.meta.wcs, np.array([info.crpix1 - 1.0]), np.array([info.crpix2 - 1.0]))
+        assert separation(ra, dec, info.instance["crval1"], info.instance["crval2"]).max() < 1e-4
+
+    look(library, check)
+    without = run(str(results[0] / "scene_tweakreg_asn.json"), restart=True, sip_approx=False, suffix="again", **FIND)
+    assert not any(look(without, lambda model: "a_order" in model.meta.wcsinfo.instance))
+
+
+def test_a_dry_run_does_not_restart(results):
+    library = run(str(results[0] / "scene_tweakreg_asn.json"), restart=True, dry_run=True, suffix="again", **FIND)
+    assert all(look(library, lambda model: is_corrected(model.meta.wcs)))
+
+
+def test_a_name_that_no_header_can_hold(scene, scene_files, tmp_path):
+    with pytest.raises(ParameterError, match=r"'wcsname'.*printable ASCII"):
+        run(str(scene_files), wcsname="Größe")
+    refcat = tmp_path / "réf.ecsv"
+    scene.reference_catalog().write(refcat)
+    run(str(scene_files), abs_refcat=str(refcat), save_results=True, output_dir=str(tmp_path), **FIND)
+    assert fits.getval(next(tmp_path.glob("*_tweakreg.fits")), "WCSNAME", "SCI").endswith("r?f.ecsv")
+
+
+def test_a_step_used_again_forgets_its_failures(one_fails):
+    step = TweakRegStep(on_failure="error", roundhi=0.6)
+    with pytest.raises(AlignmentFailedError):
+        step.run(str(one_fails))
+    step.minobj = 15
+    members = json.loads(one_fails.read_text())["products"][0]["members"]
+    assert set(statuses(step.run([member["expname"] for member in members[:2]]))) == {"COMPLETE"}

@@ -202,6 +202,24 @@ def test_a_broken_reference_file(scene_files, tmp_path, monkeypatch):
         run(scene_files)
 
 
+def test_what_a_reference_file_may_not_hold(scene_files, tmp_path, monkeypatch, caplog):
+    monkeypatch.setenv("TWEAKREG_PARS", str(user_folder(tmp_path, snr_threshold={"a": 1})))
+    with pytest.raises(ParameterFileError, match="'snr_threshold' must be a value"):
+        run(scene_files)
+    assert "must be a value" in caplog.text
+    user_folder(tmp_path, pre_hooks=["touch touched"])
+    assert pars_of(str(scene_files))["pre_hooks"] == []
+
+
+def test_input_dir_and_home_count(scene_files, monkeypatch):
+    monkeypatch.setenv("HOME", str(scene_files.parent.parent))
+    for inputs, options in (
+        (f"~/{scene_files.parent.name}/{scene_files.name}", {}),
+        ([next(scene_files.parent.glob("*_cal.fits")).name], {"input_dir": str(scene_files.parent)}),
+    ):
+        assert pars_of(inputs, **options)["kernel_fwhm"] == 2.141
+
+
 def test_a_broken_rmap_is_no_reason_to_stop(tmp_path, caplog):
     folder = user_folder(tmp_path)
     next(folder.glob("*.rmap")).write_text("header = {\n")

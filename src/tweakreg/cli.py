@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tweakreg.errors import TweakRegError
+from tweakreg.errors import OutputError, TweakRegError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,6 +65,8 @@ def _correction(options: argparse.Namespace) -> int:
     if options.action == "show":
         print(corrections.describe(corrections.read_correction(options.correction)))
     elif options.action == "compose":
+        if options.output.resolve() in (options.first.resolve(), options.second.resolve()):
+            raise OutputError(f"the result would replace the input {options.output}: set another --output")
         first, second = map(corrections.read_correction, (options.first, options.second))
         composed = corrections.compose(first, second, any_wcs=options.any_wcs)
         given = {name: getattr(options, name) for name in ("author", "description") if getattr(options, name)}

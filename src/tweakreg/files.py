@@ -31,5 +31,12 @@ def staging(directory: Path) -> Iterator[Path]:
             yield Path(name)
         except OSError as error:
             raise OutputError(f"cannot write to {directory}: {error}") from error
-        for path in sorted(Path(name).iterdir(), key=lambda path: (path.suffix == ".json", path.name)):
-            path.replace(directory / path.name)
+        made = sorted(Path(name).iterdir(), key=lambda path: (path.suffix == ".json", path.name))
+        for path in made:
+            if (directory / path.name).is_dir():
+                raise OutputError(f"{directory / path.name} is a folder: remove it, or write elsewhere")
+        try:
+            for path in made:
+                path.replace(directory / path.name)
+        except OSError as error:
+            raise OutputError(f"cannot write to {directory}: {error}") from error

@@ -105,6 +105,10 @@ def make_config(values: Mapping[str, Any]) -> Config:
         raise ParameterError("output_ext", values["output_ext"], f"must be {' or '.join(OUTPUT_TYPES)}")
     if "/" in (values["suffix"] or ""):
         raise ParameterError("suffix", values["suffix"], "must not contain a slash; set output_dir for a folder")
+    if not (values["wcsname"].isascii() and values["wcsname"].isprintable()):
+        raise ParameterError(
+            "wcsname", values["wcsname"], "must consist of printable ASCII characters, as a FITS header"
+        )
     catfile = _path(values["catfile"])
     if values["use_custom_catalogs"] and catfile and not Path(catfile).is_file():
         raise ParameterError("catfile", catfile, "there is no such file")
@@ -260,9 +264,9 @@ def normalise(values: dict[str, Any]) -> None:
     """
     known = {parameter.name: parameter for _, group in parameter_groups() for parameter in group}
     for name, value in values.items():
-        if name in ("connectivity", "maximum_cores") and isinstance(value, (int, float)):
+        if name in ("connectivity", "maximum_cores") and isinstance(value, (int, float)) and math.isfinite(value):
             values[name] = str(int(value))
-        elif value in (None, "None") and name in known:
+        elif (value is None or (isinstance(value, str) and value == "None")) and name in known:
             if name in _TEXT_OR_NONE:
                 values[name] = ""
             else:

@@ -25,7 +25,7 @@ from tweakreg.find.save import write_catalog
 from tweakreg.observatory import jwst
 from tweakreg.observatory.catalogs import custom_catalogs, own_catalog
 from tweakreg.observatory.correction import Correction, Member, write_correction
-from tweakreg.observatory.jwst import Exposure
+from tweakreg.observatory.jwst import Exposure, ExposureState
 from tweakreg.observatory.library import ModelLibrary, open_model
 from tweakreg.observatory.output import bare_name
 from tweakreg.parameters import Config
@@ -33,8 +33,9 @@ from tweakreg.plane import TangentPlane, separation
 from tweakreg.reference.file import read_reference, write_reference
 from tweakreg.reference.service import is_service, query_service
 from tweakreg.report.lines import result_line, summary_line
-from tweakreg.report.results import KEYWORDS, Origins, Tree, image_result, keywords
+from tweakreg.report.results import Origins, image_result
 from tweakreg.report.tables import match_table, reference_table, summary_table
+from tweakreg.results import KEYWORDS, Tree, keywords
 from tweakreg.types import (
     Affine,
     Alignment,
@@ -157,7 +158,7 @@ def _measure(model: Any, task: _Task) -> _Measured:
     """Find or read the sources of one exposure."""
     jwst.check_model(model, task.path)
     config, name = task.config, bare_name(task.path)
-    corrected = is_corrected(model.meta.wcs)
+    given = model.meta.wcs
     if config.restart:
         jwst.restart(model)
     custom = task.custom
@@ -176,7 +177,9 @@ def _measure(model: Any, task: _Task) -> _Measured:
         if config.save_catalogs:
             catalog_name = f"{name}_cat.{config.catalog_format}"
     exposure = jwst.read_exposure(model, catalog, name, task.group, catalog_name)
-    exposure = replace(exposure, corrected=corrected)
+    exposure = replace(exposure, corrected=is_corrected(given))
+    # In memory it is the model that a dry run must leave as it is.
+    model.meta.wcs = given
     return _Measured(exposure=exposure, catalog=catalog, custom=custom, n_outside=n_outside)
 
 
@@ -319,12 +322,10 @@ def apply(
     with library, library.quick_collection(), _progress(len(exposures), "corrections") as counted:
         for index, exposure in counted(enumerate(exposures)):
             model = library.borrow(index)
-            if config.restart:
-                jwst.restart(model)
-            original = model.meta.wcs
+            before = jwst.state(model)
             results = results_of(exposure, alignment, config)
-            if not exposure.problem and exposure.group in alignment.corrections and not config.dry_run:
-                results = _correct(model, exposure, results, alignment, config)
+            if not config.dry_run:
+                results = _change(model, exposure, results, alignment, config)
             tree = image_result(
                 exposure.name,
                 exposure.group,
@@ -338,14 +339,15 @@ def apply(
                 composed=exposure.corrected and not config.restart,
             )
             _record(model, exposure, tree, config, None if filenames is None else filenames[index])
-            done.append(Applied(tree=tree, detector=exposure.detector, original=original, corrected=model.meta.wcs))
+            done.append(Applied(tree=tree, detector=exposure.detector, before=before, corrected=model.meta.wcs))
             library.put_back(model, index, changed=True)
             del model
             for result in results:
                 if result.outcome is not Outcome.NOT_REQUESTED:
                     level = logging.INFO if result.outcome in (Outcome.ALIGNED, Outcome.REFERENCE) else logging.WARNING
                     log.log(level, result_line(exposure.name, result))
-    log.info(summary_line([Status(each.tree["status"]) for each in done]))
+    statuses = [Status(each.tree["status"]) for each in done]
+    log.log(logging.WARNING if set(statuses) - {Status.COMPLETE} else logging.INFO, summary_line(statuses))
     return done
 
 
@@ -358,13 +360,13 @@ class Applied:
     tree : dict
         Its result, as it was written to ``meta.tweakreg``.
     detector : str
-    original, corrected : gwcs.WCS
-        Before and after.
+    before : ExposureState
+    corrected : gwcs.WCS
     """
 
     tree: Tree
     detector: str
-    original: Any
+    before: ExposureState
     corrected: Any
 
 
@@ -386,8 +388,38 @@ def _record(model: Any, exposure: Exposure, tree: Tree, config: Config, filename
         model.meta.filename = filename
 
 
-def _correct(
+def _change(
     model: Any, exposure: Exposure, results: tuple[StageResult, StageResult], alignment: Alignment, config: Config
+) -> tuple[StageResult, StageResult]:
+    """Restart and correct one exposure, as far as both are asked for."""
+    restarted = config.restart and exposure.corrected
+    if restarted:
+        jwst.restart(model)
+    if not exposure.problem and exposure.group in alignment.corrections:
+        return _correct(model, exposure, results, alignment, config, restarted)
+    if restarted:
+        jwst.apply_correction(model, Affine(), alignment.plane, None)
+        _update_sip(model, exposure.name, config)
+    return results
+
+
+def _update_sip(model: Any, name: str, config: Config) -> None:
+    """Make the SIP approximation that of the WCS, or take it out."""
+    if not config.sip.approximate:
+        jwst.remove_sip(model)
+        return
+    problem = jwst.update_sip(model, config.sip)
+    if problem:
+        log.warning("%s: SIP approximation: %s", name, problem)
+
+
+def _correct(
+    model: Any,
+    exposure: Exposure,
+    results: tuple[StageResult, StageResult],
+    alignment: Alignment,
+    config: Config,
+    restarted: bool,
 ) -> tuple[StageResult, StageResult]:
     """Correct one exposure; a WCS that turns out not to allow it is an outcome of this image alone."""
     correction = alignment.corrections[exposure.group]
@@ -405,13 +437,8 @@ def _correct(
         jwst.apply_correction(model, correction, alignment.plane, wcs_name)
     except WCSError as error:
         return results_of(replace(exposure, problem=str(error)), alignment, config)
-    if not config.sip.approximate:
-        if not correction.is_identity:
-            jwst.remove_sip(model)
-    else:
-        problem = jwst.update_sip(model, config.sip)
-        if problem:
-            log.warning("%s: SIP approximation: %s", exposure.name, problem)
+    if config.sip.approximate or restarted or not correction.is_identity:
+        _update_sip(model, exposure.name, config)
     return results
 
 
@@ -470,7 +497,7 @@ def save_corrections(done: list[Applied], alignment: Alignment, directory: Path,
     """
     groups: dict[str, list[Applied]] = {}
     for each in done:
-        if each.corrected is not each.original:
+        if each.corrected is not each.before.wcs:
             groups.setdefault(each.tree["group"], []).append(each)
     paths = []
     for group, images in groups.items():
@@ -478,8 +505,8 @@ def save_corrections(done: list[Applied], alignment: Alignment, directory: Path,
             Member(
                 name=each.tree["name"],
                 detector=each.detector,
-                wcs=each.original,
-                wcs_hash=wcs_hash(each.original),
+                before=each.before,
+                wcs_hash=wcs_hash(each.before.wcs),
                 corrected_hash=wcs_hash(each.corrected),
             )
             for each in images

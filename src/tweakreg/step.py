@@ -90,6 +90,7 @@ class TweakRegStep(Step):
 
     def run(self, *args: Any) -> Any:
         """Run the step; see `process`. An output folder that is none is found before anything else."""
+        self._failed = []
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -102,9 +103,8 @@ class TweakRegStep(Step):
             self.save_results = saves
         if self._failed and self.on_failure == "error":
             some = ", ".join(self._failed[:3]) + (" and others" if len(self._failed) > 3 else "")
-            raise AlignmentFailedError(
-                f"{len(self._failed)} images could not be aligned: {some}; all results are written"
-            )
+            number = f"{len(self._failed)} image{'' if len(self._failed) == 1 else 's'}"
+            raise AlignmentFailedError(f"{number} could not be aligned: {some}; all results are written")
         return result
 
     def _origins(self) -> Origins:
@@ -116,7 +116,7 @@ class TweakRegStep(Step):
             parameters={
                 name: (value, known[name][1] if name in known and known[name][0] == value else "attribute")
                 for name, value in values.items()
-                if name not in ("pre_hooks", "post_hooks")
+                if name not in ("pre_hooks", "post_hooks", "suffix")  # stpipe sets the last one itself
             }
         )
 
@@ -190,17 +190,27 @@ class TweakRegStep(Step):
             path = parameter_file(header) if header else None
             config = ConfigObj() if path is None else _read_parameter_file(path, set(cls.load_spec_file()))
         except TweakRegError as error:
+            log.error("%s", error)  # strun says nothing of an error before the step runs
             raise _as_exit(error) from error
         # The object is handed on, and what comes from elsewhere is merged into it.
         config.reference = (path, dict(config))
         return config
 
     @classmethod
-    def _get_crds_parameters(cls, dataset: Any) -> tuple[dict[str, Any], str]:
+    def build_config(cls, input: Any, **kwargs: Any) -> tuple[ConfigObj, str | None]:
+        """The configuration for an input; see stpipe. Its file may be meant to be in input_dir."""
+        if kwargs.get("input_dir") and input:
+            input = cls._get_crds_parameters(input, str(kwargs["input_dir"]))[0] or input
+        return super().build_config(input, **kwargs)  # type: ignore[no-any-return]
+
+    @classmethod
+    def _get_crds_parameters(cls, dataset: Any, input_dir: str = "") -> tuple[dict[str, Any], str]:
         from tweakreg.observatory.crds import crds_parameters
 
+        if isinstance(dataset, dict) and "meta.instrument.name" in dataset:
+            return dataset, "jwst"
         try:
-            return crds_parameters(dataset), "jwst"
+            return crds_parameters(dataset, input_dir), "jwst"
         except Exception as error:  # what is wrong with the input is said when it is opened
             log.debug("no parameter reference file is sought, as the input cannot be read: %s", error)
             return {}, "jwst"
@@ -231,16 +241,26 @@ def _read_parameter_file(path: Path, known: set[str]) -> ConfigObj:
         config = load_config_file(str(path))
     except Exception as error:  # configobj, asdf and yaml each raise their own
         raise ParameterFileError(f"{path}: cannot be read as a parameter reference file ({error})") from error
-    for name in [name for name in config if name not in known | {"class", "name"}]:
-        log.warning("%s: parameter '%s' does not exist here and is left out", path.name, name)
+    if not str(config.get("class", "TweakRegStep")).endswith("TweakRegStep"):
+        raise ParameterFileError(f"{path}: holds parameters of {config['class']}, not of TweakRegStep")
+    hooks = {"pre_hooks", "post_hooks"}  # commands are not a reference file's to give
+    for name in [name for name in config if name not in (known | {"class", "name"}) - hooks]:
+        if name not in hooks or config[name]:
+            log.warning("%s: parameter '%s' does not exist here and is left out", path.name, name)
         del config[name]
+    for name, value in config.items():
+        if isinstance(value, dict):
+            raise ParameterFileError(f"{path}: parameter '{name}' must be a value, not a section")
     return config
 
 
 def _origins_of(config: ConfigObj, config_file: str | None) -> dict[str, str]:
     """Which file, if any, gave each value of a configuration."""
     reference, reference_values = getattr(config, "reference", ("", {}))
-    file_values = load_config_file(str(config_file)) if config_file else {}
+    file_values = dict(load_config_file(str(config_file))) if config_file else {}
+    reference_values = dict(reference_values)
+    normalise(file_values)
+    normalise(reference_values)
     origins = {}
     for name, value in config.items():
         if name in file_values and str(file_values[name]) == str(value):

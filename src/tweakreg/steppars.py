@@ -101,7 +101,7 @@ def select(header: Mapping[str, Any], folder: Path) -> Path | None:
     # For CRDS these two match any rule.
     wanted = {key.upper(): str(value) for key, value in header.items() if value not in (None, "N/A", "ANY")}
     try:
-        found = load_mapping(str(rmaps[-1])).get_best_ref(wanted)
+        found = load_mapping(str(rmaps[-1]), ignore_checksum=True).get_best_ref(wanted)
     except CrdsError as error:
         log.warning("%s cannot be applied: %s", rmaps[-1], error)
         return None

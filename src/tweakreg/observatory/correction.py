@@ -17,16 +17,18 @@ import numpy as np
 from tweakreg.errors import CorrectionError, InputError, OutputError
 from tweakreg.files import staging
 from tweakreg.observatory import jwst
+from tweakreg.observatory.jwst import ExposureState
 from tweakreg.observatory.library import open_model
-from tweakreg.observatory.output import stem
+from tweakreg.observatory.output import bare_name, stem
 from tweakreg.plane import TangentPlane
+from tweakreg.results import KEYWORDS, keywords
 from tweakreg.types import Affine, SipConfig
 from tweakreg.wcs.identity import wcs_hash
 
 SCHEMA = "tweakreg/correction-1.0.0"
 
-#: Keywords of an alignment, which go with it.
-_KEYWORDS = ("WCSNAME", "NMATCHES", "RMS_RA", "RMS_DEC", "FITGEOM")
+#: Of a matrix that is no correction but a mistake.
+_LEAST_DETERMINANT = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,15 +38,15 @@ class Member:
     Attributes
     ----------
     name, detector : str
-    wcs : gwcs.WCS
-        Before the correction.
+    before : ExposureState
+        WCS, status and result before the correction.
     wcs_hash, corrected_hash : str
         Of its WCS before and after, from `tweakreg.wcs.identity.wcs_hash`.
     """
 
     name: str
     detector: str
-    wcs: Any
+    before: ExposureState
     wcs_hash: str
     corrected_hash: str
 
@@ -101,7 +103,9 @@ def write_correction(correction: Correction, path: str | Path) -> None:
             {
                 "name": member.name,
                 "detector": member.detector,
-                "wcs": member.wcs,
+                "wcs": member.before.wcs,
+                "status": member.before.status,
+                "result": member.before.result,
                 "wcs_hash": member.wcs_hash,
                 "corrected_hash": member.corrected_hash,
             }
@@ -131,11 +135,15 @@ def read_correction(path: str | Path) -> Correction:
             tree = {key: deepcopy(value) for key, value in file.tree.items() if key not in ("asdf_library", "history")}
     except Exception as error:  # asdf and yaml each raise their own
         raise CorrectionError(path, f"cannot be read as ASDF ({str(error).splitlines()[0]})") from error
-    plain = jwst.plain({**tree, "members": [{**m, "wcs": "WCS"} for m in tree.get("members", []) if m]})
+    plain = jwst.plain({**tree, "members": _without_wcs(tree.get("members"))})
     schema = json.loads(files("tweakreg.schemas").joinpath("correction.schema.json").read_text(encoding="utf-8"))
     problem = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(plain))
     if problem is not None:
         raise CorrectionError(path, f"is no correction: {problem.json_path}: {problem.message}")
+    if any(abs(np.linalg.det(np.array(step["matrix"]))) < _LEAST_DETERMINANT for step in plain["steps"]):
+        raise CorrectionError(path, "is no correction: a matrix cannot be inverted")
+    if not all(hasattr(member["wcs"], "available_frames") for member in tree["members"]):
+        raise CorrectionError(path, "is no correction: the WCS of a member is no GWCS")
     return Correction(
         group=plain["group"],
         steps=tuple(
@@ -143,7 +151,13 @@ def read_correction(path: str | Path) -> Correction:
             for step in plain["steps"]
         ),
         members=tuple(
-            Member(**{**entry, "wcs": original["wcs"]})
+            Member(
+                name=entry["name"],
+                detector=entry["detector"],
+                before=ExposureState(wcs=original["wcs"], status=entry["status"], result=entry["result"]),
+                wcs_hash=entry["wcs_hash"],
+                corrected_hash=entry["corrected_hash"],
+            )
             for entry, original in zip(plain["members"], tree["members"], strict=True)
         ),
         result=plain["result"],
@@ -152,6 +166,13 @@ def read_correction(path: str | Path) -> Correction:
         description=plain["description"],
         history=tuple(plain["history_entries"]),
     )
+
+
+def _without_wcs(members: Any) -> Any:
+    """Members as the schema can look at them."""
+    if not isinstance(members, Sequence) or not all(isinstance(member, Mapping) for member in members):
+        return None
+    return [{**member, "wcs": type(member.get("wcs")).__name__} for member in members]
 
 
 def apply_to(model: Any, correction: Correction, *, any_wcs: bool = False, sip: SipConfig | None = None) -> None:
@@ -184,11 +205,10 @@ def apply_to(model: Any, correction: Correction, *, any_wcs: bool = False, sip: 
         )
     for plane, affine in correction.steps:
         jwst.apply_correction(model, affine, plane, correction.wcs_name or None)
-    _finish(model, sip)
-    if correction.result:
-        result = dict(correction.result) | {"name": stem(model.meta.filename or "")}
-        jwst.write_result(model, result)
-    model.meta.cal_step.tweakreg = "COMPLETE"
+    result = dict(correction.result)
+    if result:
+        result["name"] = bare_name(model.meta.filename or result["name"])
+    _finish(model, sip, result, "COMPLETE")
 
 
 def undo(model: Any, correction: Correction, *, any_wcs: bool = False, sip: SipConfig | None = None) -> None:
@@ -208,7 +228,7 @@ def undo(model: Any, correction: Correction, *, any_wcs: bool = False, sip: SipC
     now = wcs_hash(model.meta.wcs)
     member = next((each for each in correction.members if each.corrected_hash == now), None)
     if member is not None:
-        model.meta.wcs = deepcopy(member.wcs)
+        model.meta.wcs = deepcopy(member.before.wcs)
     elif any_wcs:
         for plane, affine in reversed(correction.steps):
             jwst.apply_correction(model, affine.inverse, plane, "")
@@ -219,14 +239,20 @@ def undo(model: Any, correction: Correction, *, any_wcs: bool = False, sip: SipC
             "any_wcs (--any-wcs) applies the inverse all the same",
         )
     jwst.apply_correction(model, Affine(), correction.steps[0][0], None)
-    _finish(model, sip)
-    model.meta.instance.pop("tweakreg", None)
-    jwst.write_keywords(model, [], _KEYWORDS)
-    model.meta.cal_step.tweakreg = None
+    before = member.before if member is not None else None
+    _finish(model, sip, before.result if before else {}, before.status if before else "")
 
 
-def _finish(model: Any, sip: SipConfig | None) -> None:
+def _finish(model: Any, sip: SipConfig | None, result: dict[str, Any], status: str) -> None:
+    """Make everything that describes the WCS that of the WCS."""
     jwst.update_sip(model, sip or SipConfig())
+    model.meta.instance.pop("tweakreg", None)
+    cards = []
+    if result:
+        jwst.write_result(model, result)
+        cards = keywords(result, str(model.meta.wcs.name or ""))
+    jwst.write_keywords(model, cards, KEYWORDS)
+    model.meta.cal_step.tweakreg = status or None
 
 
 def compose(first: Correction, second: Correction, *, any_wcs: bool = False) -> Correction:
@@ -307,10 +333,16 @@ def change_files(
     OutputError
         A result would replace an input.
     """
+    if "/" in suffix or not suffix:
+        raise OutputError(f"--suffix {suffix!r} must be a word without a slash; set --output-dir for a folder")
     outputs = [directory / f"{stem(path)}_{suffix}.fits" for path in exposures]
     for path, output in zip(exposures, outputs, strict=True):
         if not path.is_file():
             raise InputError(path, "the file does not exist")
+        if path.suffix == ".json":
+            raise InputError(path, "is an association: name the exposures")
+        if output.exists() and not any(output.resolve() == other.resolve() for other in exposures):
+            raise OutputError(f"{output} exists already: set --output-dir or --suffix, or remove it")
         if any(output.resolve() == other.resolve() for other in exposures):
             raise OutputError(f"the result would replace the input {output}: set --output-dir or --suffix")
     if len(set(outputs)) < len(outputs):
@@ -371,4 +403,4 @@ def transfer_wcs_correction(to_image: Any, from_image: Any, matrix: Any = None, 
     matrix, shift = (None if value is None else np.asarray(value, dtype=float) for value in (matrix, shift))
     to_image.meta.wcs = transferred(to_image.meta.wcs, ours, from_wcs, angles, matrix, shift)
     jwst.apply_correction(to_image, Affine(), TangentPlane(ra=0.0, dec=0.0), None)
-    _finish(to_image, None)
+    jwst.update_sip(to_image, SipConfig())

@@ -10,25 +10,30 @@ from stpipe.datamodel import AbstractDataModel
 from stpipe.library import AbstractModelLibrary
 
 from tweakreg.observatory.association import SCIENCE, check_association, load_association
+from tweakreg.observatory.library import located
 
 
-def crds_parameters(dataset: Any) -> dict[str, Any]:
+def crds_parameters(dataset: Any, input_dir: str = "") -> dict[str, Any]:
     """Flat metadata of the first science exposure; no pixel is read of a file.
 
     Parameters
     ----------
     dataset : str, Path, mapping, datamodel, list or library
+    input_dir : str
+        See `tweakreg.observatory.library.open_library`.
     """
     from stdatamodels.jwst.datamodels import read_metadata
 
     if isinstance(dataset, (AbstractModelLibrary, AbstractDataModel)):
         return dict(dataset.get_crds_parameters())
     if isinstance(dataset, (list, tuple)):
-        return crds_parameters(dataset[0])
+        return crds_parameters(dataset[0], input_dir)
     if isinstance(dataset, Mapping):
-        dataset = _first_exposure(check_association(dataset, "the association", Path()), Path())
-    elif Path(dataset).suffix.lower() == ".json":
-        dataset = _first_exposure(load_association(dataset), Path(dataset).parent)
+        dataset = _first_exposure(check_association(dataset, "the association", Path(input_dir)), Path(input_dir))
+    else:
+        dataset = located(dataset, input_dir)
+        if dataset.suffix.lower() == ".json":
+            dataset = _first_exposure(load_association(dataset), dataset.parent)
     return dict(read_metadata(dataset, flatten=True))
 
 

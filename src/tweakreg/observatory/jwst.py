@@ -254,6 +254,30 @@ def remove_sip(model: Any) -> None:
         del info[key]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExposureState:
+    """What an alignment changes of an exposure, so that it can be given back.
+
+    Attributes
+    ----------
+    wcs : gwcs.WCS
+    status : str
+        ``meta.cal_step.tweakreg``; empty for none.
+    result : dict
+        ``meta.tweakreg``; empty for none.
+    """
+
+    wcs: Any
+    status: str
+    result: dict[str, Any]
+
+
+def state(model: Any) -> ExposureState:
+    """The state of an exposure."""
+    result = model.meta.instance.get("tweakreg") or {}
+    return ExposureState(wcs=model.meta.wcs, status=str(model.meta.cal_step.tweakreg or ""), result=plain(result))
+
+
 def restart(model: Any) -> None:
     """Take the tangent-plane correction out of the WCS of an exposure, if it has one."""
     try:

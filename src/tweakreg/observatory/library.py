@@ -70,7 +70,7 @@ class ModelLibrary(AbstractModelLibrary):
             init = list(init)
         if isinstance(init, list):
             if not init:
-                raise InputError("the list of exposures", "it is empty")
+                raise InputError("the list of exposures", "it is empty: name an association or exposures")
             if all(isinstance(item, (str, Path)) for item in init):
                 init = association_of_files([Path(item).expanduser() for item in init])
             else:
@@ -239,9 +239,9 @@ def open_library(inputs: tuple[Any, ...], *, on_disk: bool, input_dir: str = "")
     if isinstance(init, Mapping):
         return ModelLibrary(_relative_to(init, input_dir), on_disk=on_disk)
     if isinstance(init, (str, Path)):
-        return ModelLibrary(_located(init, input_dir), on_disk=on_disk)
+        return ModelLibrary(located(init, input_dir), on_disk=on_disk)
     items: list[Any] = [init] if _is_model(init) else list(init)
-    items = [_located(item, input_dir) if isinstance(item, (str, Path)) else item.copy() for item in items]
+    items = [located(item, input_dir) if isinstance(item, (str, Path)) else item.copy() for item in items]
     for number, item in enumerate(items, start=1):
         if _is_model(item) and item.meta.filename is None:
             item.meta.filename = f"exposure{number:04d}.fits"
@@ -267,7 +267,7 @@ def _copy_of(library: AbstractModelLibrary) -> ModelLibrary:
     return copied
 
 
-def _located(name: str | Path, input_dir: str) -> Path:
+def located(name: str | Path, input_dir: str) -> Path:
     """A bare file name is sought in input_dir, then where it says."""
     path = Path(name).expanduser()
     inside = Path(input_dir) / path

@@ -65,6 +65,8 @@ def plan_outputs(
     inputs = {source.resolve() for source in sources if source.exists()}
     seen: dict[Path, Path] = {}
     for source, output in zip(sources, outputs, strict=True):
+        if output in seen and seen[output] == source:
+            raise OutputError(f"{source} is listed twice")
         if output in seen:
             raise OutputError(f"{seen[output]} and {source} would both be written to {output}: rename one of them")
         if output.is_dir():

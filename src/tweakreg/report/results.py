@@ -10,15 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from tweakreg.plane import MAS_PER_ARCSEC, Floats, TangentPlane
+from tweakreg.plane import MAS_PER_ARCSEC, Floats
+from tweakreg.results import Tree
 from tweakreg.types import Affine, Alignment, Outcome, StageResult, Status
 
 SCHEMA = "tweakreg/fit_result-1.0.0"
 
 #: Covariances are of (m11, m12, m21, m22, s1, s2), the shift in mas.
 _TO_MAS = np.array([1.0, 1.0, 1.0, 1.0, MAS_PER_ARCSEC, MAS_PER_ARCSEC])
-
-Tree = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,32 +157,3 @@ def _predicted(alignment: Alignment, group: str, corners: Floats) -> Tree:
 def _plain(value: Any) -> Any:
     """None is not kept in metadata."""
     return "None" if value is None else list(value) if isinstance(value, tuple) else value
-
-
-def deciding_stage(tree: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The absolute stage where that aligned the image, otherwise the relative one."""
-    absolute: Mapping[str, Any] = tree["stages"]["absolute"]
-    return absolute if absolute["outcome"] == Outcome.ALIGNED.name else tree["stages"]["relative"]
-
-
-def keywords(tree: Mapping[str, Any], wcs_name: str) -> list[list[Any]]:
-    """FITS keywords of a result as (keyword, value, comment); those of the fit only where there was one."""
-    stage = deciding_stage(tree)
-    cards: list[list[Any]] = [["WCSNAME", wcs_name, "name of the WCS"]] if wcs_name else []
-    if stage["outcome"] == Outcome.ALIGNED.name:
-        cards += [
-            ["NMATCHES", stage["n_used"], "sources used in the fit"],
-            ["RMS_RA", stage["rms_ra"], "[mas] rms of the residuals to the east"],
-            ["RMS_DEC", stage["rms_dec"], "[mas] rms of the residuals to the north"],
-            ["FITGEOM", stage["geometry"], "what was fitted"],
-        ]
-    return cards
-
-
-#: Keywords that `keywords` may give; an earlier alignment's are removed.
-KEYWORDS = ("WCSNAME", "NMATCHES", "RMS_RA", "RMS_DEC", "FITGEOM")
-
-
-def plane_of(tree: Mapping[str, Any]) -> TangentPlane:
-    """The plane on which the numbers of a result are defined."""
-    return TangentPlane(ra=tree["plane"]["ra"], dec=tree["plane"]["dec"])
