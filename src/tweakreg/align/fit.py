@@ -11,8 +11,8 @@ from tweakreg.types import Affine, Fit
 #: Smallest number of stars that determines each geometry.
 MIN_STARS = {"shift": 1, "rshift": 2, "rscale": 2, "general": 3}
 
-#: Residuals below this, arcsec, are rounding: nothing is clipped for them.
-_NOISE = 1e-9
+#: Residuals below this, arcsec, are rounding: nothing is clipped or refused for them.
+ROUNDING = 1e-9
 
 #: Number of parameters of each geometry.
 FREE_PARAMETERS = {"shift": 2, "rshift": 3, "rscale": 4, "general": 6}
@@ -136,7 +136,7 @@ def fit_clipped(
         affine = fit_affine(image[used], reference[used], part, geometry)
         length = np.linalg.norm(reference - affine(image), axis=1)
         rms = float(np.sqrt(np.average(length[used] ** 2, weights=part)))
-        keep = valid & (length <= sigma * rms + _NOISE)
+        keep = valid & (length <= sigma * rms + ROUNDING)
         if accumulate:
             keep &= used
         if remaining == 0 or (keep == used).all() or keep.sum() < MIN_STARS[geometry]:

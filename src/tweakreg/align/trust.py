@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
-from tweakreg.align.fit import FREE_PARAMETERS, MIN_STARS, fit_affine
+from tweakreg.align.fit import FREE_PARAMETERS, MIN_STARS, ROUNDING, fit_affine
 from tweakreg.errors import SingularFitError
 from tweakreg.plane import Floats
 
@@ -83,7 +83,8 @@ def held_out_worsening(
         except SingularFitError:
             return -np.inf
         increase[held] = np.sum((reference[held] - affine(image[held])) ** 2, axis=1) - before[held]
-    if np.mean(increase) <= 5.0 * FREE_PARAMETERS[geometry] / n * np.mean(before):
+    own_noise = 5.0 * FREE_PARAMETERS[geometry] / n * np.mean(before)
+    if np.mean(increase) <= max(own_noise, ROUNDING**2):
         return 0.0
     scatter = float(np.std(increase, ddof=1))
     return float(np.mean(increase) / (scatter / np.sqrt(n))) if scatter > 0.0 else np.inf
