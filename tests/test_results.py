@@ -309,3 +309,16 @@ def test_a_step_used_again_forgets_its_failures(one_fails):
     step.minobj = 15
     members = json.loads(one_fails.read_text())["products"][0]["members"]
     assert set(statuses(step.run([member["expname"] for member in members[:2]]))) == {"COMPLETE"}
+
+
+def test_no_table_tells_of_exposures_that_could_not_be_saved(scene_files, tmp_path, monkeypatch):
+    from tweakreg.errors import OutputError
+    from tweakreg.observatory import output
+
+    def full(*_):
+        raise OutputError("the disk is full")
+
+    monkeypatch.setattr(output, "save_library", full)
+    with pytest.raises(OutputError, match="the disk is full"):
+        run(str(scene_files), save_results=True, save_correction=True, output_dir=str(tmp_path), **FIND)
+    assert not list(tmp_path.iterdir())

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from os.path import expandvars
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -20,7 +22,11 @@ from tweakreg.spec import SPEC
 from tweakreg.steppars import parameter_file
 
 if TYPE_CHECKING:
+    from tweakreg.observatory.jwst import Exposure
+    from tweakreg.parameters import Config
     from tweakreg.report.results import Origins
+    from tweakreg.run import Applied
+    from tweakreg.types import Alignment
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +41,7 @@ class TweakRegStep(Step):
     spec = SPEC
     save_results: bool
     _failed: list[str]
+    _write_tables: Callable[[], None] | None
 
     def process(self, *inputs: Any) -> AbstractModelLibrary:
         """Align exposures.
@@ -76,9 +83,7 @@ class TweakRegStep(Step):
             self._failed = [tree["name"] for tree in trees if tree["status"] != "COMPLETE"]
             if not saves:
                 config = replace(config, save_fit_summary=False)
-            run.save_tables(exposures, alignment, trees, config, self._directory, name)
-            if config.save_correction:
-                run.save_corrections(done, alignment, self._directory, name)
+            self._write_tables = partial(_write_tables, exposures, alignment, done, config, self._directory, name)
             if config.dry_run:
                 log.info("dry_run: no exposure is changed or written")
                 self.save_results = False
@@ -90,7 +95,7 @@ class TweakRegStep(Step):
 
     def run(self, *args: Any) -> Any:
         """Run the step; see `process`. An output folder that is none is found before anything else."""
-        self._failed = []
+        self._failed, self._write_tables = [], None
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -99,8 +104,15 @@ class TweakRegStep(Step):
         saves = bool(self.save_results)
         try:
             result = super().run(*args)
+            # Last, so that no table tells of exposures that could not be saved.
+            if self._write_tables is not None:
+                self._write_tables()
+        except TweakRegError as error:
+            if isinstance(error, StpipeExitException):
+                raise
+            raise _as_exit(error) from error
         finally:
-            self.save_results = saves
+            self.save_results, self._write_tables = saves, None
         if self._failed and self.on_failure == "error":
             some = ", ".join(self._failed[:3]) + (" and others" if len(self._failed) > 3 else "")
             number = f"{len(self._failed)} image{'' if len(self._failed) == 1 else 's'}"
@@ -152,7 +164,7 @@ class TweakRegStep(Step):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         normalise(kwargs)
-        self._failed = []
+        self._failed, self._write_tables = [], None
         self._known_origins: dict[str, tuple[Any, str]] = {}
         try:
             super().__init__(*args, **kwargs)
@@ -233,6 +245,16 @@ class Interrupted(KeyboardInterrupt, StpipeExitException):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self._exit_status = 130
+
+
+def _write_tables(
+    exposures: list[Exposure], alignment: Alignment, done: list[Applied], config: Config, directory: Path, name: str
+) -> None:
+    from tweakreg import run
+
+    run.save_tables(exposures, alignment, [each.tree for each in done], config, directory, name)
+    if config.save_correction:
+        run.save_corrections(done, alignment, directory, name)
 
 
 def _read_parameter_file(path: Path, known: set[str]) -> ConfigObj:
