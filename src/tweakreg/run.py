@@ -90,10 +90,16 @@ def measure(library: ModelLibrary, config: Config, directory: Path) -> list[Expo
         log.warning("catfile = %s has no effect without use_custom_catalogs", config.catfile)
     listed = custom_catalogs(library, config.catfile) if config.use_custom_catalogs else {}
     tasks = [
-        _Task(index=index, path=library.member_path(index), group=str(member["group_id"]), config=config)
+        _Task(
+            index=index,
+            path=library.member_path(index),
+            group=str(member["group_id"]),
+            config=config,
+            listed=index in listed,
+            custom=listed.get(index),
+        )
         for index, member in enumerate(library.members)
     ]
-    tasks = [replace(task, listed=task.index in listed, custom=listed.get(task.index)) for task in tasks]
     workers = config.workers if library.of_files else 1
     measured: list[_Measured] = []
     with library, library.quick_collection(), _progress(len(tasks), "sources") as counted:
@@ -134,8 +140,8 @@ class _Task:
     path: Path
     group: str
     config: Config
-    listed: bool = False
-    custom: Path | None = None
+    listed: bool
+    custom: Path | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -398,7 +404,7 @@ def _change(
     if not exposure.problem and exposure.group in alignment.corrections:
         return _correct(model, exposure, results, alignment, config, restarted)
     if restarted:
-        jwst.apply_correction(model, Affine(), alignment.plane, None)
+        jwst.update_s_region(model)
         _update_sip(model, exposure.name, config)
     return results
 

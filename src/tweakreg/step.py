@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from os.path import expandvars
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -22,11 +21,7 @@ from tweakreg.spec import SPEC
 from tweakreg.steppars import parameter_file
 
 if TYPE_CHECKING:
-    from tweakreg.observatory.jwst import Exposure
-    from tweakreg.parameters import Config
     from tweakreg.report.results import Origins
-    from tweakreg.run import Applied
-    from tweakreg.types import Alignment
 
 log = logging.getLogger(__name__)
 
@@ -67,8 +62,6 @@ class TweakRegStep(Step):
 
         try:
             config = make_config(self.get_pars())
-            self._failed = []
-            saves = bool(self.save_results)
             library = open_library(inputs, on_disk=not self.in_memory, input_dir=self.input_dir or "")
             filenames = None
             if self.save_results:
@@ -81,9 +74,15 @@ class TweakRegStep(Step):
             done = run.apply(library, exposures, alignment, config, filenames, self._origins())
             trees = [each.tree for each in done]
             self._failed = [tree["name"] for tree in trees if tree["status"] != "COMPLETE"]
-            if not saves:
+            if not self.save_results:
                 config = replace(config, save_fit_summary=False)
-            self._write_tables = partial(_write_tables, exposures, alignment, done, config, self._directory, name)
+
+            def write_tables() -> None:
+                run.save_tables(exposures, alignment, trees, config, self._directory, name)
+                if config.save_correction:
+                    run.save_corrections(done, alignment, self._directory, name)
+
+            self._write_tables = write_tables
             if config.dry_run:
                 log.info("dry_run: no exposure is changed or written")
                 self.save_results = False
@@ -245,16 +244,6 @@ class Interrupted(KeyboardInterrupt, StpipeExitException):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self._exit_status = 130
-
-
-def _write_tables(
-    exposures: list[Exposure], alignment: Alignment, done: list[Applied], config: Config, directory: Path, name: str
-) -> None:
-    from tweakreg import run
-
-    run.save_tables(exposures, alignment, [each.tree for each in done], config, directory, name)
-    if config.save_correction:
-        run.save_corrections(done, alignment, directory, name)
 
 
 def _read_parameter_file(path: Path, known: set[str]) -> ConfigObj:

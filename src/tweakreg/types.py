@@ -341,6 +341,14 @@ class Affine:
         return float(180.0 - (180.0 - (y - x)) % 360.0)
 
 
+def affine_design(xy: Floats) -> Floats:
+    """How transformed positions (N, 2) change with (m11, m12, m21, m22, s1, s2): (N, 2, 6)."""
+    design = np.zeros((len(xy), 2, 6))
+    design[:, 0, 0:2] = design[:, 1, 2:4] = xy
+    design[:, 0, 4] = design[:, 1, 5] = 1.0
+    return design
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageConfig:
     """Matching and fitting parameters of one stage, as in the step's spec."""
@@ -544,9 +552,7 @@ class Alignment:
         (N, 2, 2) float array
             arcsec squared, east and north.
         """
-        design = np.zeros((len(xy), 2, 6))
-        design[:, 0, 0:2] = design[:, 1, 2:4] = xy
-        design[:, 0, 4] = design[:, 1, 5] = 1.0
+        design = affine_design(xy)
         return np.asarray(design @ self.covariances[group] @ design.transpose(0, 2, 1))
 
     def status(self, group: str) -> Status:

@@ -6,7 +6,7 @@ import numpy as np
 
 from tweakreg.errors import SingularFitError
 from tweakreg.plane import Floats
-from tweakreg.types import Affine, Fit
+from tweakreg.types import Affine, Fit, affine_design
 
 #: Smallest number of stars that determines each geometry.
 MIN_STARS = {"shift": 1, "rshift": 2, "rscale": 2, "general": 3}
@@ -167,10 +167,7 @@ def _covariance(image: Floats, residual: Floats, weight: Floats | None, affine: 
     """
     w: Floats = np.ones(len(image)) if weight is None else np.asarray(weight, dtype=float)
     directions = _directions(affine, geometry)
-    design = np.zeros((len(image), 2, 6))
-    design[:, 0, 0:2] = design[:, 1, 2:4] = image
-    design[:, 0, 4] = design[:, 1, 5] = 1.0
-    jacobian = (design @ directions.T).reshape(-1, len(directions))
+    jacobian = (affine_design(image) @ directions.T).reshape(-1, len(directions))
     freedom = 2 * len(image) - len(directions)
     if freedom <= 0:
         return np.full((6, 6), np.inf)

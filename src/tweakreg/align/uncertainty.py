@@ -48,8 +48,6 @@ def covariances(component: Component, tie: Fit | None) -> dict[str, Floats]:
         return chained
     share = 1.0 - 1.0 / len(component.corrections)
     return {
-        name: tie.covariance
-        + share * own[name]
-        + chained.get(component.parents.get(name, component.reference), np.zeros((6, 6)))
+        name: tie.covariance + share * own[name] + chained[component.parents.get(name, component.reference)]
         for name in component.corrections
     }

@@ -6,11 +6,11 @@ import copy
 import json
 import os
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from tweakreg.errors import AssociationError, InputError
+from tweakreg.schema import violation
 
 SCIENCE = "science"
 
@@ -81,11 +81,7 @@ def check_association(association: Any, name: object, directory: Path) -> dict[s
 
 
 def _validate(association: Any, name: object) -> None:
-    import jsonschema
-
-    schema = json.loads(files("tweakreg.schemas").joinpath("association.schema.json").read_text(encoding="utf-8"))
-    validator = jsonschema.Draft202012Validator(schema)
-    error = jsonschema.exceptions.best_match(validator.iter_errors(association))
+    error = violation(association, "association")
     if error is not None:
         raise AssociationError(name, f"{error.json_path.removeprefix('$.')}: {error.message}")
 

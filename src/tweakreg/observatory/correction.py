@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,7 @@ from tweakreg.observatory.library import open_model
 from tweakreg.observatory.output import bare_name, stem
 from tweakreg.plane import TangentPlane
 from tweakreg.results import KEYWORDS, keywords
+from tweakreg.schema import violation
 from tweakreg.types import Affine, SipConfig
 from tweakreg.wcs.identity import wcs_hash
 
@@ -126,7 +125,6 @@ def read_correction(path: str | Path) -> Correction:
         The file is missing, or is no correction.
     """
     import asdf
-    import jsonschema
 
     if not Path(path).is_file():
         raise CorrectionError(path, "there is no such file")
@@ -136,8 +134,7 @@ def read_correction(path: str | Path) -> Correction:
     except Exception as error:  # asdf and yaml each raise their own
         raise CorrectionError(path, f"cannot be read as ASDF ({str(error).splitlines()[0]})") from error
     plain = jwst.plain({**tree, "members": _without_wcs(tree.get("members"))})
-    schema = json.loads(files("tweakreg.schemas").joinpath("correction.schema.json").read_text(encoding="utf-8"))
-    problem = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(plain))
+    problem = violation(plain, "correction")
     if problem is not None:
         raise CorrectionError(path, f"is no correction: {problem.json_path}: {problem.message}")
     if any(abs(np.linalg.det(np.array(step["matrix"]))) < _LEAST_DETERMINANT for step in plain["steps"]):
@@ -238,7 +235,7 @@ def undo(model: Any, correction: Correction, *, any_wcs: bool = False, sip: SipC
             f"has another WCS than those that the correction of {correction.group} has made; "
             "any_wcs (--any-wcs) applies the inverse all the same",
         )
-    jwst.apply_correction(model, Affine(), correction.steps[0][0], None)
+    jwst.update_s_region(model)
     before = member.before if member is not None else None
     _finish(model, sip, before.result if before else {}, before.status if before else "")
 
@@ -402,5 +399,5 @@ def transfer_wcs_correction(to_image: Any, from_image: Any, matrix: Any = None, 
     ours = jwst.telescope_angles(to_image)
     matrix, shift = (None if value is None else np.asarray(value, dtype=float) for value in (matrix, shift))
     to_image.meta.wcs = transferred(to_image.meta.wcs, ours, from_wcs, angles, matrix, shift)
-    jwst.apply_correction(to_image, Affine(), TangentPlane(ra=0.0, dec=0.0), None)
+    jwst.update_s_region(to_image)
     jwst.update_sip(to_image, SipConfig())

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import numpy as np
 
 from tweakreg.errors import InputError, WCSError
 from tweakreg.plane import Floats, TangentPlane
+from tweakreg.schema import violation
 from tweakreg.types import (
     Affine,
     Bools,
@@ -215,13 +214,17 @@ def apply_correction(model: Any, correction: Affine, plane: TangentPlane, wcs_na
     wcs_name : str or None
         New name of the WCS; None keeps the old one.
     """
-    edges = bounds(model)
     if not correction.is_identity:
-        model.meta.wcs = correct(model.meta.wcs, telescope_angles(model), correction, plane, edges)
+        model.meta.wcs = correct(model.meta.wcs, telescope_angles(model), correction, plane, bounds(model))
     if wcs_name is not None:
         model.meta.wcs.name = wcs_name
+    update_s_region(model)
+
+
+def update_s_region(model: Any) -> None:
+    """Make S_REGION that of the WCS."""
     try:
-        model.meta.wcsinfo.s_region = s_region(model.meta.wcs, edges)
+        model.meta.wcsinfo.s_region = s_region(model.meta.wcs, bounds(model))
     except ValueError as error:
         log.warning("%s: S_REGION is not updated: %s", model.meta.filename, error)
 
@@ -311,7 +314,6 @@ def read_result(exposure: Any) -> dict[str, Any]:
     InputError
         It carries none, or one that does not follow the schema.
     """
-    import jsonschema
     from stdatamodels.jwst import datamodels
 
     if isinstance(exposure, (str, Path)):
@@ -325,8 +327,7 @@ def read_result(exposure: Any) -> dict[str, Any]:
     if tree is None:
         raise InputError(name, "carries no result of an alignment: it was not aligned by this package")
     tree = plain(tree)
-    schema = json.loads(files("tweakreg.schemas").joinpath("fit_result.schema.json").read_text(encoding="utf-8"))
-    problem = jsonschema.exceptions.best_match(jsonschema.Draft202012Validator(schema).iter_errors(tree))
+    problem = violation(tree, "fit_result")
     if problem is not None:
         raise InputError(name, f"meta.tweakreg does not follow the schema: {problem.json_path}: {problem.message}")
     return tree  # type: ignore[no-any-return]

@@ -9,7 +9,7 @@ import numpy as np
 
 from tweakreg.errors import WCSError
 from tweakreg.plane import Floats
-from tweakreg.wcs.corrector import TelescopeAngles, make_corrector
+from tweakreg.wcs.corrector import TelescopeAngles, correction_of, dressed_as, is_corrected, make_corrector
 
 
 def adjust_wcs(
@@ -52,25 +52,17 @@ def adjust_wcs(
     v2, minus_v3, roll, dec, minus_ra = np.asarray(rotation.angles.value, dtype=float)
     ra_change, dec_change, roll_change = (_degrees(change) for change in (delta_ra, delta_dec, delta_roll))
     rotation.angles = [v2, minus_v3, roll + roll_change, dec + dec_change, minus_ra - ra_change]
-    adjusted = WCS(pipeline, name=wcs.name)
+    adjusted = WCS(pipeline)
     if scale_factor != 1.0:
         angles = TelescopeAngles(v2_ref=3600.0 * v2, v3_ref=-3600.0 * minus_v3, roll_ref=0.0)
         corrector = make_corrector(adjusted, angles)
         corrector.set_correction(matrix=scale_factor * np.eye(2))
         adjusted = corrector.wcs
-        adjusted.name = wcs.name
-    return _dressed(adjusted, wcs)
+    return dressed_as(adjusted, wcs)
 
 
 def _degrees(angle: Any) -> float:
     return float(angle.to_value("deg")) if hasattr(angle, "to_value") else float(angle)
-
-
-def _dressed(new: Any, old: Any) -> Any:
-    """A WCS with the bounding box and shapes of another."""
-    new.bounding_box = deepcopy(old.bounding_box)
-    new.array_shape, new.pixel_shape = old.array_shape, old.pixel_shape
-    return new
 
 
 def transferred(
@@ -93,11 +85,10 @@ def transferred(
     if (matrix is None) != (shift is None):
         raise ValueError("matrix and shift: give both or neither")
     if matrix is None:
-        frames = from_wcs.available_frames
-        if "v2v3corr" not in frames:
+        if not is_corrected(from_wcs):
             raise WCSError("the image to transfer from was not corrected: give matrix and shift")
-        affine = from_wcs.pipeline[frames.index("v2v3corr") - 1].transform["tp_affine"]
+        affine = correction_of(from_wcs)["tp_affine"]
         matrix, shift = affine.matrix.value, np.degrees(affine.translation.value) * 3600.0
     ours, theirs = make_corrector(to_wcs, to_angles), make_corrector(from_wcs, from_angles)
     ours.set_correction(matrix=matrix, shift=shift, ref_tpwcs=theirs)
-    return _dressed(ours.wcs, to_wcs)
+    return dressed_as(ours.wcs, to_wcs)

@@ -86,17 +86,25 @@ def correct(wcs: Any, angles: TelescopeAngles, correction: Affine, plane: Tangen
     corrector = make_corrector(wcs, used)
     local = _to_detector_plane(wcs, used, correction, plane, bounds)
     corrector.set_correction(matrix=local.matrix, shift=local.shift)
-    corrected = corrector.wcs
-    corrected.name = wcs.name
-    corrected.bounding_box = deepcopy(wcs.bounding_box)
-    corrected.array_shape = wcs.array_shape
-    corrected.pixel_shape = wcs.pixel_shape
-    return corrected
+    return dressed_as(corrector.wcs, wcs)
+
+
+def dressed_as(new: Any, old: Any) -> Any:
+    """A WCS with the name, bounding box and shapes of another."""
+    new.name = old.name
+    new.bounding_box = deepcopy(old.bounding_box)
+    new.array_shape, new.pixel_shape = old.array_shape, old.pixel_shape
+    return new
 
 
 def is_corrected(wcs: Any) -> bool:
     """Whether a WCS has a tangent-plane correction."""
     return "v2v3corr" in wcs.available_frames
+
+
+def correction_of(wcs: Any) -> Any:
+    """The transform of a corrected WCS that is its correction."""
+    return wcs.pipeline[wcs.available_frames.index("v2v3corr") - 1].transform
 
 
 def uncorrected(wcs: Any) -> Any:
@@ -117,11 +125,7 @@ def uncorrected(wcs: Any) -> Any:
     steps = [(step.frame, step.transform) for step in deepcopy(wcs.pipeline)]
     steps[place - 1] = (steps[place - 1][0], steps[place][1])
     del steps[place]
-    original = WCS(steps, name=wcs.name)
-    original.bounding_box = deepcopy(wcs.bounding_box)
-    original.array_shape = wcs.array_shape
-    original.pixel_shape = wcs.pixel_shape
-    return original
+    return dressed_as(WCS(steps), wcs)
 
 
 def make_corrector(wcs: Any, angles: TelescopeAngles) -> Any:
@@ -151,10 +155,9 @@ def reference_angles(wcs: Any) -> TelescopeAngles:
 
 def _angles_of_correction(wcs: Any) -> TelescopeAngles | None:
     """The angles of an earlier correction: rounded metadata need not agree with them to the last digit."""
-    frames = wcs.available_frames
-    if "v2v3corr" not in frames:
+    if not is_corrected(wcs):
         return None
-    transform = wcs.pipeline[frames.index("v2v3corr") - 1].transform
+    transform = correction_of(wcs)
     try:
         v2, v3, roll = transform["det_to_optic_axis"].angles.value
     except (KeyError, IndexError, AttributeError, TypeError) as error:
