@@ -78,7 +78,7 @@ def judge(case: str, size: int, seed: int) -> dict[str, Tally]:
 
 
 def tally(scene, exposures, reference: ReferenceCatalog | None, config: Config) -> Tally:
-    alignment = run.align_exposures(exposures, reference, config, Path())
+    alignment = run.align_exposures(exposures, reference, config)
     before = {each.filename: each.wcs for each in scene.exposures}
     after = {}
     for simulated, exposure in zip(scene.exposures, exposures, strict=True):

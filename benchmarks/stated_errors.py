@@ -11,7 +11,6 @@ import argparse
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -45,7 +44,7 @@ def normalised_errors(absolute: bool, pixels: bool, seed: int) -> np.ndarray:
     if absolute:
         table = scene.reference_catalog()
         reference = ReferenceCatalog(ra=np.array(table["RA"]), dec=np.array(table["DEC"]), weight=None, name="catalog")
-    alignment = run.align_exposures(exposures, reference, config, Path())
+    alignment = run.align_exposures(exposures, reference, config)
     far = size - 1.0
     x, y = np.array([[far / 2, far / 2], [0.0, 0.0], [far, 0.0], [far, far], [0.0, far]]).T
     first = next((e for e in scene.exposures if alignment.relative[str(e.number)].outcome is Outcome.REFERENCE), None)

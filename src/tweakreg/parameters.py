@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from tweakreg.types import FindConfig, SipConfig, Stage, StageConfig
 
 CATALOG_FORMATS = ("ecsv", "fits")
 OUTPUT_TYPES = ("fits", "asdf")
+
+#: What parameters need that is not installed with the package.
+_EXTRAS = {"save_plots": ("matplotlib",), "save_report": ("matplotlib", "jinja2")}
 
 _POSITIVE = ("snr_threshold", "kernel_fwhm", "sigma_radius", "sigma", "searchrad", "separation", "tolerance")
 _POSITIVE_ABSOLUTE = ("abs_sigma", "abs_searchrad", "abs_separation", "abs_tolerance")
@@ -46,7 +50,7 @@ class Config:
     catalog_format : str
     workers : int
         Processes that find sources.
-    save_fit_summary, save_matches, save_refcat, save_correction : bool
+    save_fit_summary, save_matches, save_refcat, save_correction, save_plots, save_report : bool
     wcsname : str
     on_failure : str
     dry_run, restart : bool
@@ -69,10 +73,17 @@ class Config:
     save_matches: bool = False
     save_refcat: bool = False
     save_correction: bool = False
+    save_plots: bool = False
+    save_report: bool = False
     wcsname: str = ""
     on_failure: str = "warn"
     dry_run: bool = False
     restart: bool = False
+
+    @property
+    def draws(self) -> bool:
+        """Whether something will be drawn."""
+        return self.save_plots or self.save_report
 
 
 def make_config(values: Mapping[str, Any]) -> Config:
@@ -109,6 +120,10 @@ def make_config(values: Mapping[str, Any]) -> Config:
         raise ParameterError(
             "wcsname", values["wcsname"], "must consist of printable ASCII characters, as a FITS header"
         )
+    for name, modules in _EXTRAS.items():
+        missing = [module for module in modules if find_spec(module) is None]
+        if values[name] and missing:
+            raise ParameterError(name, True, f"needs {' and '.join(missing)}: pip install 'tweakreg[plot]'")
     catfile = _path(values["catfile"])
     if values["use_custom_catalogs"] and catfile and not Path(catfile).is_file():
         raise ParameterError("catfile", catfile, "there is no such file")
@@ -160,6 +175,8 @@ _AS_THEY_ARE = (
     "save_matches",
     "save_refcat",
     "save_correction",
+    "save_plots",
+    "save_report",
     "on_failure",
     "dry_run",
     "restart",

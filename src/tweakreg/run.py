@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from astropy.table import Table
 
 from tweakreg.align import align
 from tweakreg.errors import CatalogError, InputError, OutputError, ServiceError, WCSError
@@ -24,20 +20,19 @@ from tweakreg.find.finders import find_sources, inside_bounds
 from tweakreg.find.save import write_catalog
 from tweakreg.observatory import jwst
 from tweakreg.observatory.catalogs import custom_catalogs, own_catalog
-from tweakreg.observatory.correction import Correction, Member, write_correction
 from tweakreg.observatory.jwst import Exposure, ExposureState
 from tweakreg.observatory.library import ModelLibrary, open_model
 from tweakreg.observatory.output import bare_name
 from tweakreg.parameters import Config
 from tweakreg.plane import TangentPlane, separation
-from tweakreg.reference.file import read_reference, write_reference
+from tweakreg.progress import progress
+from tweakreg.reference.file import read_reference
 from tweakreg.reference.service import is_service, query_service
-from tweakreg.report.lines import result_line, summary_line
+from tweakreg.report.lines import result_line
+from tweakreg.report.picture import make_picture
 from tweakreg.report.results import Origins, image_result
-from tweakreg.report.tables import match_table, reference_table, summary_table
 from tweakreg.results import KEYWORDS, Tree, keywords
 from tweakreg.types import (
-    Affine,
     Alignment,
     Outcome,
     ReferenceCatalog,
@@ -49,12 +44,9 @@ from tweakreg.types import (
     status,
 )
 from tweakreg.wcs.corrector import is_corrected
-from tweakreg.wcs.identity import wcs_hash
 from tweakreg.workers import share_out
 
 log = logging.getLogger(__name__)
-
-Item = TypeVar("Item")
 
 #: A WCS that is tied to a reference catalog is called this and the value of abs_refcat, as the JWST step does.
 _WCS_NAME = "FIT-LVL3-"
@@ -102,7 +94,7 @@ def measure(library: ModelLibrary, config: Config, directory: Path) -> list[Expo
     ]
     workers = config.workers if library.of_files else 1
     measured: list[_Measured] = []
-    with library, library.quick_collection(), _progress(len(tasks), "sources") as counted:
+    with library, library.quick_collection(), progress(len(tasks), "sources") as count:
 
         def here(task: _Task) -> _Measured:
             model = library.borrow(task.index)
@@ -111,9 +103,10 @@ def measure(library: ModelLibrary, config: Config, directory: Path) -> list[Expo
             library.put_back(model, task.index, changed=False)
             return result
 
-        for each in counted(share_out(tasks, here, _measure_file, workers)):
+        for each in share_out(tasks, here, _measure_file, workers):
             _log_sources(each, config)
             measured.append(each)
+            count()
     if config.save_catalogs:
         _save_catalogs([each for each in measured if each.custom is None], directory)
     by_user = {index for index, each in enumerate(measured) if each.custom is not None}
@@ -171,6 +164,10 @@ def _measure(model: Any, task: _Task) -> _Measured:
     if config.use_custom_catalogs and not task.listed:
         custom = own_catalog(model.meta.tweakreg_catalog, task.path)
     catalog_name = "" if task.listed else None
+    pixels = picture = None
+    if custom is None or config.draws:
+        pixels = jwst.read_pixels(model, errors=custom is None and config.find.starfinder == "segmentation")
+        picture = make_picture(pixels) if config.draws else None
     if custom is not None:
         everything = read_catalog(custom, name)
         catalog = inside_bounds(everything, jwst.bounds(model))
@@ -178,15 +175,20 @@ def _measure(model: Any, task: _Task) -> _Measured:
             raise CatalogError(custom, f"none of its {len(everything)} sources lies on {name}: is it of another image?")
         n_outside, catalog_name = len(everything) - len(catalog), str(custom)
     else:
-        pixels = jwst.read_pixels(model, errors=config.find.starfinder == "segmentation")
+        assert pixels is not None
         catalog, n_outside = find_sources(pixels, config.find, name), 0
         if config.save_catalogs:
-            catalog_name = f"{name}_cat.{config.catalog_format}"
+            catalog_name = catalog_file(name, config)
     exposure = jwst.read_exposure(model, catalog, name, task.group, catalog_name)
-    exposure = replace(exposure, corrected=is_corrected(given))
+    exposure = replace(exposure, corrected=is_corrected(given), picture=picture)
     # In memory it is the model that a dry run must leave as it is.
     model.meta.wcs = given
     return _Measured(exposure=exposure, catalog=catalog, custom=custom, n_outside=n_outside)
+
+
+def catalog_file(name: str, config: Config) -> str:
+    """Name of the file with the sources that were found in an exposure."""
+    return f"{name}_cat.{config.catalog_format}"
 
 
 def _log_sources(measured: _Measured, config: Config) -> None:
@@ -224,9 +226,7 @@ def _without_artefacts(exposures: list[Exposure], by_user: set[int]) -> list[Exp
     return exposures
 
 
-def align_exposures(
-    exposures: list[Exposure], reference: ReferenceCatalog | None, config: Config, directory: Path
-) -> Alignment:
+def align_exposures(exposures: list[Exposure], reference: ReferenceCatalog | None, config: Config) -> Alignment:
     """Align exposures to each other and, if asked for, to the reference catalog.
 
     Parameters
@@ -235,8 +235,6 @@ def align_exposures(
     reference : ReferenceCatalog or None
         None if it comes from a service.
     config : Config
-    directory : Path
-        Where the reference catalog is written, if that is asked for.
     """
     usable = [exposure for exposure in exposures if not exposure.problem]
     plane = jwst.common_plane(usable or exposures)
@@ -253,19 +251,19 @@ def align_exposures(
     if reference is not None:
         known = Sources(xy=plane.project(reference.ra, reference.dec), weight=reference.weight, name=reference.name)
         known = _on_this_hemisphere(known)
-        if config.save_abs_catalog:
-            with staging(directory) as temporary:
-                write_reference(reference, temporary / f"fit_{bare_name(reference.name).lower()}_ref.ecsv")
-    alignment = align(
-        [jwst.to_image(exposure, plane) for exposure in usable],
-        plane,
-        config.relative,
-        config.absolute,
-        known,
-        reference_problem=problem,
-        enforce_user_order=config.enforce_user_order,
-        expand_refcat=config.expand_refcat,
-    )
+    images = [jwst.to_image(exposure, plane) for exposure in usable]
+    with progress(len({image.group for image in images}), "alignment", "group") as count:
+        alignment = align(
+            images,
+            plane,
+            config.relative,
+            config.absolute,
+            known,
+            reference_problem=problem,
+            enforce_user_order=config.enforce_user_order,
+            expand_refcat=config.expand_refcat,
+            settled=count,
+        )
     return replace(alignment, reference=reference)
 
 
@@ -325,8 +323,8 @@ def apply(
     list of Applied
     """
     done = []
-    with library, library.quick_collection(), _progress(len(exposures), "corrections") as counted:
-        for index, exposure in counted(enumerate(exposures)):
+    with library, library.quick_collection(), progress(len(exposures), "corrections") as count:
+        for index, exposure in enumerate(exposures):
             model = library.borrow(index)
             before = jwst.state(model)
             results = results_of(exposure, alignment, config)
@@ -345,15 +343,14 @@ def apply(
                 composed=exposure.corrected and not config.restart,
             )
             _record(model, exposure, tree, config, None if filenames is None else filenames[index])
-            done.append(Applied(tree=tree, detector=exposure.detector, before=before, corrected=model.meta.wcs))
+            done.append(Applied(exposure=exposure, results=results, tree=tree, before=before, corrected=model.meta.wcs))
             library.put_back(model, index, changed=True)
             del model
             for result in results:
                 if result.outcome is not Outcome.NOT_REQUESTED:
                     level = logging.INFO if result.outcome in (Outcome.ALIGNED, Outcome.REFERENCE) else logging.WARNING
                     log.log(level, result_line(exposure.name, result))
-    statuses = [Status(each.tree["status"]) for each in done]
-    log.log(logging.WARNING if set(statuses) - {Status.COMPLETE} else logging.INFO, summary_line(statuses))
+            count()
     return done
 
 
@@ -363,15 +360,18 @@ class Applied:
 
     Attributes
     ----------
+    exposure : Exposure
+    results : (StageResult, StageResult)
+        Relative and absolute.
     tree : dict
-        Its result, as it was written to ``meta.tweakreg``.
-    detector : str
+        The same as it was written to ``meta.tweakreg``.
     before : ExposureState
     corrected : gwcs.WCS
     """
 
+    exposure: Exposure
+    results: tuple[StageResult, StageResult]
     tree: Tree
-    detector: str
     before: ExposureState
     corrected: Any
 
@@ -446,135 +446,3 @@ def _correct(
     if config.sip.approximate or restarted or not correction.is_identity:
         _update_sip(model, exposure.name, config)
     return results
-
-
-def save_tables(
-    exposures: list[Exposure], alignment: Alignment, trees: list[Tree], config: Config, directory: Path, name: str
-) -> list[Path]:
-    """Write the tables that are asked for.
-
-    Parameters
-    ----------
-    exposures : list of Exposure
-    alignment : Alignment
-    trees : list of dict
-        From `apply`.
-    config : Config
-    directory : Path
-    name : str
-        With which the names of the tables of the whole run begin.
-
-    Returns
-    -------
-    list of Path
-    """
-    tables: dict[str, Table] = {}
-    if config.save_fit_summary:
-        tables[f"{name}_fits.ecsv"] = summary_table(trees)
-    if config.save_refcat:
-        tables[f"{name}_refcat.ecsv"] = reference_table(alignment)
-    if config.save_matches:
-        for exposure in exposures:
-            tables[f"{exposure.name}_matches.ecsv"] = _matches(exposure, alignment, config)
-    if not tables:
-        return []
-    with staging(directory) as temporary:
-        for filename, table in tables.items():
-            table.write(temporary / filename, format="ascii.ecsv")
-    for filename in tables:
-        log.info("Wrote %s", directory / filename)
-    return [directory / filename for filename in tables]
-
-
-def save_corrections(done: list[Applied], alignment: Alignment, directory: Path, name: str) -> list[Path]:
-    """Write a correction file for each group whose WCS was changed.
-
-    Parameters
-    ----------
-    done : list of Applied
-    alignment : Alignment
-    directory : Path
-    name : str
-        With which the names of the files begin.
-
-    Returns
-    -------
-    list of Path
-    """
-    groups: dict[str, list[Applied]] = {}
-    for each in done:
-        if each.corrected is not each.before.wcs:
-            groups.setdefault(each.tree["group"], []).append(each)
-    paths = []
-    for group, images in groups.items():
-        members = tuple(
-            Member(
-                name=each.tree["name"],
-                detector=each.detector,
-                before=each.before,
-                wcs_hash=wcs_hash(each.before.wcs),
-                corrected_hash=wcs_hash(each.corrected),
-            )
-            for each in images
-        )
-        first = images[0]
-        correction = Correction(
-            group=group,
-            steps=((alignment.plane, alignment.corrections[group]),),
-            members=members,
-            result=first.tree,
-            wcs_name=str(first.corrected.name or ""),
-            history=(f"{first.tree['date']}: made by tweakreg {first.tree['software']['version']}",),
-        )
-        paths.append(directory / f"{name}_{re.sub(r'[^A-Za-z0-9._-]+', '-', group)}_correction.asdf")
-        write_correction(correction, paths[-1])
-        log.info("Wrote %s", paths[-1])
-    return paths
-
-
-def _matches(exposure: Exposure, alignment: Alignment, config: Config) -> Table:
-    relative, absolute = results_of(exposure, alignment, config)
-    stages = [(relative, Affine())]
-    total = alignment.corrections.get(exposure.group)
-    if absolute.outcome is Outcome.ALIGNED and absolute.fit is not None and total is not None:
-        stages.append((absolute, absolute.fit.affine.inverse.after(total)))
-    xy = alignment.plane.project(exposure.ra, exposure.dec)
-    return match_table(exposure.x, exposure.y, xy, stages, alignment.plane)
-
-
-@contextmanager
-def _progress(total: int, what: str) -> Iterator[Callable[[Iterable[Item]], Iterator[Item]]]:
-    """A progress bar on a terminal; elsewhere the log lines show the progress. An interruption says how far it came.
-
-    Gives a function that counts what an iterable yields.
-    """
-    from tqdm import tqdm
-    from tqdm.contrib.logging import logging_redirect_tqdm
-
-    loggers = [logging.getLogger(name) for name in ("tweakreg", "stpipe")]
-    done = 0
-
-    class Bar(tqdm):  # type: ignore[misc]
-        monitor_interval = 0  # its thread would be in the way of a fork
-
-    bar = Bar(total=total, desc=what, unit="image", disable=None, leave=False)
-
-    def counted(source: Iterable[Item]) -> Iterator[Item]:
-        nonlocal done
-        for item in source:
-            yield item
-            done += 1
-            bar.update()
-
-    try:
-        # Without a bar the handlers stay as they are: the redirection would add one where there is none.
-        with bar, nullcontext() if bar.disable else logging_redirect_tqdm(loggers):
-            yield counted
-    except KeyboardInterrupt:
-        log.warning(
-            "interrupted in %s, after %d of %d images: no exposure is written, inputs are as they were",
-            what,
-            done,
-            total,
-        )
-        raise

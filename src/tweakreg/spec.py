@@ -83,6 +83,8 @@ SPEC = """
     save_matches = boolean(default=False) # Write a table of matched sources and residuals per image
     save_refcat = boolean(default=False) # Write the stars that were matched with, catalog and exposures, as a table
     save_correction = boolean(default=False) # Write a correction per group, to be applied elsewhere or undone
+    save_plots = boolean(default=False) # Draw residuals, vectors, matches and footprints: a PNG per image and stage, and one of the sky
+    save_report = boolean(default=False) # Write a page about the run, one HTML file with everything in it
     wcsname = string(default='') # Name of a corrected WCS, empty for FIT-LVL3- and abs_refcat where that ties it
     on_failure = option('warn', 'skip', 'error', default='warn') # What follows from images that fail: FAILED, SKIPPED, or exit code 3
     dry_run = boolean(default=False) # Do everything but change and write exposures

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from os.path import expandvars
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, cast
 
 from stpipe import Step
@@ -22,6 +22,7 @@ from tweakreg.steppars import parameter_file
 
 if TYPE_CHECKING:
     from tweakreg.report.results import Origins
+    from tweakreg.saving import Run
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +36,9 @@ class TweakRegStep(Step):
     class_alias = "tweakreg"
     spec = SPEC
     save_results: bool
-    _failed: list[str]
-    _write_tables: Callable[[], None] | None
+    _done: Run | None
+    _saved: list[Path]
+    _started: float
 
     def process(self, *inputs: Any) -> AbstractModelLibrary:
         """Align exposures.
@@ -59,6 +61,7 @@ class TweakRegStep(Step):
         from tweakreg import run
         from tweakreg.observatory.library import open_library
         from tweakreg.observatory.output import plan_outputs, run_name
+        from tweakreg.saving import Run
 
         try:
             config = make_config(self.get_pars())
@@ -67,22 +70,14 @@ class TweakRegStep(Step):
             if self.save_results:
                 outputs = plan_outputs(library, self._directory, self._suffix, self.output_file, self._ending)
                 filenames = [path.name for path in outputs]
-            name = run_name(library, self._suffix, self.output_file)
             reference = run.reference_file(config)
             exposures = run.measure(library, config, self._directory)
-            alignment = run.align_exposures(exposures, reference, config, self._directory)
+            alignment = run.align_exposures(exposures, reference, config)
             done = run.apply(library, exposures, alignment, config, filenames, self._origins())
-            trees = [each.tree for each in done]
-            self._failed = [tree["name"] for tree in trees if tree["status"] != "COMPLETE"]
             if not self.save_results:
                 config = replace(config, save_fit_summary=False)
-
-            def write_tables() -> None:
-                run.save_tables(exposures, alignment, trees, config, self._directory, name)
-                if config.save_correction:
-                    run.save_corrections(done, alignment, self._directory, name)
-
-            self._write_tables = write_tables
+            name = run_name(library, self._suffix, self.output_file)
+            self._done = Run(name=name, directory=self._directory, config=config, alignment=alignment, done=done)
             if config.dry_run:
                 log.info("dry_run: no exposure is changed or written")
                 self.save_results = False
@@ -94,7 +89,7 @@ class TweakRegStep(Step):
 
     def run(self, *args: Any) -> Any:
         """Run the step; see `process`. An output folder that is none is found before anything else."""
-        self._failed, self._write_tables = [], None
+        self._done, self._saved, self._started = None, [], perf_counter()
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -104,19 +99,36 @@ class TweakRegStep(Step):
         try:
             result = super().run(*args)
             # Last, so that no table tells of exposures that could not be saved.
-            if self._write_tables is not None:
-                self._write_tables()
+            failed: list[str] = [] if self._done is None else self._write_about()
         except TweakRegError as error:
             if isinstance(error, StpipeExitException):
                 raise
             raise _as_exit(error) from error
         finally:
-            self.save_results, self._write_tables = saves, None
-        if self._failed and self.on_failure == "error":
-            some = ", ".join(self._failed[:3]) + (" and others" if len(self._failed) > 3 else "")
-            number = f"{len(self._failed)} image{'' if len(self._failed) == 1 else 's'}"
+            self.save_results, self._done = saves, None
+        if failed and self.on_failure == "error":
+            some = ", ".join(failed[:3]) + (" and others" if len(failed) > 3 else "")
+            number = f"{len(failed)} image{'' if len(failed) == 1 else 's'}"
             raise AlignmentFailedError(f"{number} could not be aligned: {some}; all results are written")
         return result
+
+    def _write_about(self) -> list[str]:
+        """Write what tells of the run, and say in a few lines how it ended; the images that failed."""
+        from tweakreg.report.lines import summary_lines
+        from tweakreg.saving import save_all
+
+        done = self._done
+        assert done is not None
+        try:
+            written = save_all(done)
+        except KeyboardInterrupt as interruption:
+            raise Interrupted(
+                "interrupted after the exposures: what tells of the run is not complete"
+            ) from interruption
+        failed = [tree["name"] for tree in done.trees if tree["status"] != "COMPLETE"]
+        for line in summary_lines(done.trees, [*self._saved, *written], perf_counter() - self._started):
+            log.log(logging.WARNING if failed else logging.INFO, "%s", line)
+        return failed
 
     def _origins(self) -> Origins:
         """Every parameter and where its value came from; "attribute" was set on the step itself."""
@@ -155,7 +167,8 @@ class TweakRegStep(Step):
 
         try:
             outputs = plan_outputs(model, self._directory, self._suffix, self.output_file, self._ending)
-            return save_library(model, outputs, self._suffix, self.output_file)
+            self._saved = save_library(model, outputs, self._suffix, self.output_file)
+            return self._saved
         except TweakRegError as error:
             raise _as_exit(error) from error
         except KeyboardInterrupt as interruption:
@@ -163,7 +176,7 @@ class TweakRegStep(Step):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         normalise(kwargs)
-        self._failed, self._write_tables = [], None
+        self._done, self._saved, self._started = None, [], perf_counter()
         self._known_origins: dict[str, tuple[Any, str]] = {}
         try:
             super().__init__(*args, **kwargs)

@@ -134,6 +134,25 @@ class Pixels:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A small picture of an exposure's pixels, for people.
+
+    Attributes
+    ----------
+    values : (h, w) uint8 array
+        0 is the sky, 255 the brightest; of no pixel, 0.
+    step : int
+        Pixels per side of a cell.
+    shape : (int, int)
+        Of the exposure: ny, nx.
+    """
+
+    values: NDArray[np.uint8]
+    step: int
+    shape: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceCatalog:
     """Sources of one image.
 
@@ -416,6 +435,40 @@ class SipConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OffsetPeak:
+    """The offset image − reference that most pairs share, and where it was sought.
+
+    Attributes
+    ----------
+    offset : (2,) float array
+        arcsec.
+    radius : float
+        Within which the pairs were counted, arcsec.
+    n_pairs : int
+        Pairs within `radius` of the offset.
+    expected : float
+        Of these, by chance.
+    rival_share : float
+        Excess of pairs of the best other offset, divided by the peak's.
+    counts : (B, B) float array
+        Most pairs in a box as large as the peak, by offset to the east and north: for plots.
+    start : (2,) float array
+        The offset in the middle of `counts`, arcsec.
+    extent : float
+        `counts` reach so far from it, arcsec.
+    """
+
+    offset: Floats
+    radius: float
+    n_pairs: int
+    expected: float
+    rival_share: float
+    counts: Floats
+    start: Floats
+    extent: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
     """Pairs of an image's sources and the reference's.
 
@@ -466,6 +519,8 @@ class Fit:
         Weighted root mean square of the residuals to the east and north, arcsec.
     geometry : str
         'shift', 'rshift', 'rscale' or 'general'.
+    passes : tuple of (int, float)
+        Number of stars used and their rms (arcsec) of each clipping pass; the last is the fit.
     """
 
     affine: Affine
@@ -475,6 +530,7 @@ class Fit:
     rms_axes: Floats
     mae: float
     geometry: str
+    passes: tuple[tuple[int, float], ...] = ()
 
     @property
     def n_used(self) -> int:
@@ -500,6 +556,8 @@ class StageResult:
         Also kept when the fit was refused; only `Alignment.corrections` is applied.
     detail : str
         The numbers behind the outcome.
+    peak : OffsetPeak or None
+        Result of the search for the offset, if it came so far.
     """
 
     stage: Stage
@@ -508,6 +566,7 @@ class StageResult:
     match: Match | None = None
     fit: Fit | None = None
     detail: str = ""
+    peak: OffsetPeak | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

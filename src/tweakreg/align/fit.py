@@ -131,11 +131,13 @@ def fit_clipped(
     valid = np.ones(len(image), dtype=bool) if weight is None else np.asarray(weight) > 0.0
     used = valid
     seen = {used.tobytes()}
+    passes = []
     for remaining in range(nclip, -1, -1):
         part = None if weight is None else weight[used]
         affine = fit_affine(image[used], reference[used], part, geometry)
         length = np.linalg.norm(reference - affine(image), axis=1)
         rms = float(np.sqrt(np.average(length[used] ** 2, weights=part)))
+        passes.append((int(used.sum()), rms))
         keep = valid & (length <= sigma * rms + ROUNDING)
         if accumulate:
             keep &= used
@@ -152,7 +154,16 @@ def fit_clipped(
     residual = reference[used] - affine(image[used])
     rms_axes = np.sqrt(np.average(residual**2, axis=0, weights=part))
     covariance = _covariance(image[used], residual, part, affine, geometry)
-    return Fit(affine=affine, covariance=covariance, used=used, rms=rms, rms_axes=rms_axes, mae=mae, geometry=geometry)
+    return Fit(
+        affine=affine,
+        covariance=covariance,
+        used=used,
+        rms=rms,
+        rms_axes=rms_axes,
+        mae=mae,
+        geometry=geometry,
+        passes=tuple(passes),
+    )
 
 
 def _covariance(image: Floats, residual: Floats, weight: Floats | None, affine: Affine, geometry: str) -> Floats:

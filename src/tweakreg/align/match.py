@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy import ndimage
 from scipy.spatial import KDTree
 
 from tweakreg.plane import Floats
-from tweakreg.types import Bools, Ints
+from tweakreg.types import Bools, Ints, OffsetPeak
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OffsetPeak:
-    """The offset image − reference that most pairs share.
-
-    Attributes
-    ----------
-    offset : (2,) float array
-        arcsec.
-    radius : float
-        Within which the pairs were counted, arcsec.
-    n_pairs : int
-        Pairs within `radius` of the offset.
-    rival_share : float
-        Excess of pairs of the best other offset, divided by the peak's.
-    """
-
-    offset: Floats
-    radius: float
-    n_pairs: int
-    rival_share: float
+#: More bins than this along an axis of `OffsetPeak.counts` cannot be seen.
+_MOST_BINS = 100
 
 
 def find_offset(
@@ -73,7 +52,7 @@ def find_offset(
     centres = np.arange(-half, half + 1, dtype=np.float64) * np.float64(bin_size)
     distance = np.hypot(centres[:, None], centres[None, :])
     searched = distance <= searchrad + 0.5 * bin_size
-    size, coarse = _best_box(counts, centres, searched, distance, tolerance, bin_size)
+    size, coarse, smooth = _best_box(counts, centres, searched, distance, tolerance, bin_size)
     # A disc as large as the box and half its diagonal holds the pairs of a peak that straddles bins.
     radius = float(np.clip(size / np.sqrt(2.0), bin_size, tolerance))
     in_box = np.abs(differences - coarse).max(axis=1) <= (size + bin_size) / 2.0
@@ -84,18 +63,34 @@ def find_offset(
     n_near = int(near.sum())
     # One more than was seen: no pair elsewhere does not mean that there cannot be one.
     background = (len(differences) - n_near + 1.0) / (np.pi * (searchrad + tolerance) ** 2)
+    pooled, n_bins = _pooled(smooth)
     return OffsetPeak(
         offset=start + offset,
         radius=radius,
         n_pairs=n_near,
+        expected=float(background * np.pi * radius**2),
         rival_share=_rival_share(counts, centres, searched, offset, radius, bin_size, n_near, background),
+        counts=pooled,
+        start=np.asarray(start, dtype=float),
+        extent=0.5 * n_bins * bin_size,
     )
+
+
+def _pooled(counts: Floats) -> tuple[Floats, int]:
+    """The highest of each block of bins, so that a peak keeps its height, and how many bins they span.
+
+    The number of bins is odd; blocks and their number are, too, so that the middle stays where it is.
+    """
+    block = -(-len(counts) // _MOST_BINS) | 1
+    n = -(-len(counts) // block) | 1
+    padded = np.pad(counts, (n * block - len(counts)) // 2).astype(np.float32)
+    return np.asarray(padded.reshape(n, block, n, block).max(axis=(1, 3))), n * block
 
 
 def _best_box(
     counts: Floats, centres: Floats, searched: Bools, distance: Floats, tolerance: float, bin_size: float
-) -> tuple[float, Floats]:
-    """Size and place of the box whose pairs chance explains least, arcsec."""
+) -> tuple[float, Floats, Floats]:
+    """Size and place (arcsec) of the box whose pairs chance explains least, and the pairs in boxes of that size."""
     reachable = distance <= centres[-1]
     density = counts[reachable].sum() / (reachable.sum() * bin_size**2)
     candidates = []
@@ -107,9 +102,9 @@ def _best_box(
         size = box * bin_size
         log_chance = _log_chance(float(smooth[column, row]), max(density * size**2, 1e-9))
         log_chance += np.log(max(searched.sum() / box**2, 1.0))
-        candidates.append((log_chance, size, np.array([centres[column], centres[row]])))
-    _, size, place = min(candidates, key=lambda candidate: candidate[0])
-    return size, place
+        candidates.append((log_chance, size, np.array([centres[column], centres[row]]), smooth))
+    _, size, place, smooth = min(candidates, key=lambda candidate: candidate[0])
+    return size, place, smooth
 
 
 def _differences(image: Floats, reference: Floats, start: Floats, reach: float) -> Floats:

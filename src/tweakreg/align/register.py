@@ -8,11 +8,11 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from tweakreg.align.fit import FREE_PARAMETERS, MIN_STARS, combined_weight, fit_affine, fit_clipped
-from tweakreg.align.match import OffsetPeak, find_offset, isolated, mutual_pairs
+from tweakreg.align.match import find_offset, isolated, mutual_pairs
 from tweakreg.align.trust import held_out_worsening, scan_probability
 from tweakreg.errors import SingularFitError
 from tweakreg.plane import Floats
-from tweakreg.types import Affine, Fit, Ints, Match, Outcome, Sources, StageConfig, StageResult
+from tweakreg.types import Affine, Fit, Ints, Match, OffsetPeak, Outcome, Sources, StageConfig, StageResult
 
 #: Pairs within this many standard deviations (per axis) of the fit belong to it: 4e-6 of true ones do not.
 _REACH_SIGMA = 5.0
@@ -75,9 +75,17 @@ def _register_once(
     """As `register`, with one tolerance; `n_tries` of them raise the chance of a false match."""
     needed = max(config.minobj, MIN_STARS[config.fitgeometry])
 
+    peak: OffsetPeak | None = None
+
     def result(outcome: Outcome, detail: str, match: Match | None = None, fit: Fit | None = None) -> StageResult:
         return StageResult(
-            stage=config.stage, outcome=outcome, reference=reference.name, match=match, fit=fit, detail=detail
+            stage=config.stage,
+            outcome=outcome,
+            reference=reference.name,
+            match=match,
+            fit=fit,
+            detail=detail,
+            peak=peak,
         )
 
     if len(image) < needed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -77,6 +77,7 @@ def align_relative(
     *,
     enforce_user_order: bool,
     expand_refcat: bool,
+    settled: Callable[[], None] = lambda: None,
 ) -> list[Component]:
     """Align groups to each other.
 
@@ -92,6 +93,8 @@ def align_relative(
         Match with all stars seen so far. Otherwise a group that overlaps the reference
         group is matched with that group's stars, and with all stars only if this fails
         or they do not overlap, so that a chain of overlaps holds together.
+    settled : callable
+        Called for each group whose place is found.
 
     Returns
     -------
@@ -104,7 +107,7 @@ def align_relative(
     remaining = list(range(len(groups)))
     components: list[Component] = []
     while remaining:
-        component = _grow(order, remaining, config)
+        component = _grow(order, remaining, config, settled)
         components.append(component)
         remaining = [i for i in remaining if groups[i].name not in component.corrections]
     return sorted(components, key=lambda component: -len(component.corrections))
@@ -144,7 +147,7 @@ class _Order:
         return max(candidates, key=lambda i: (self.areas[i, members].sum(), -i))
 
 
-def _grow(order: _Order, remaining: list[int], config: StageConfig) -> Component:
+def _grow(order: _Order, remaining: list[int], config: StageConfig, settled: Callable[[], None]) -> Component:
     """Start from a reference and add every group that can be aligned to it or to what was added."""
     groups, areas = order.groups, order.areas
     start = order.first(remaining, config.minobj)
@@ -153,6 +156,7 @@ def _grow(order: _Order, remaining: list[int], config: StageConfig) -> Component
         reference=reference.name, stars=SourceMap(reference.sources), corrections={reference.name: Affine()}
     )
     members = [start]
+    settled()
     pending = [i for i in remaining if i != start]
     neighbours_tried = dict.fromkeys(pending, 0)
     while True:
@@ -176,6 +180,7 @@ def _grow(order: _Order, remaining: list[int], config: StageConfig) -> Component
         component.depths[group.name] = max(1, neighbours[chosen]) if grown else 1
         component.stars.add(group.sources.moved(result.fit.affine), result.match.radius)
         members.append(chosen)
+        settled()
         pending.remove(chosen)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -24,6 +24,7 @@ def align(
     reference_problem: str = "",
     enforce_user_order: bool = False,
     expand_refcat: bool = False,
+    settled: Callable[[], None] = lambda: None,
 ) -> Alignment:
     """Align images to each other and, if asked for, to a reference catalog.
 
@@ -41,6 +42,8 @@ def align(
         Why there is no reference catalog.
     enforce_user_order, expand_refcat : bool
         See `tweakreg.align.sequential.align_relative`.
+    settled : callable
+        Called for each group whose place is found.
 
     Returns
     -------
@@ -50,7 +53,12 @@ def align(
     """
     groups = make_groups(images)
     components = align_relative(
-        images, groups, relative, enforce_user_order=enforce_user_order, expand_refcat=expand_refcat
+        images,
+        groups,
+        relative,
+        enforce_user_order=enforce_user_order,
+        expand_refcat=expand_refcat,
+        settled=settled,
     )
     relative_results = _relative_results(groups, components, relative)
     if absolute is None:

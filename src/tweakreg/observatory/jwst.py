@@ -17,6 +17,7 @@ from tweakreg.types import (
     Affine,
     Bools,
     Image,
+    Picture,
     Pixels,
     PlacedCatalog,
     SipConfig,
@@ -45,6 +46,8 @@ class Exposure:
         Sources, pixels.
     ra, dec : (N,) float arrays
         The same on the sky, degrees.
+    flux : (N,) float array
+        NaN where a custom catalog has none.
     weight : (N,) float array or None
     footprint : (ra, dec)
         Vertices along the edges, degrees.
@@ -58,6 +61,8 @@ class Exposure:
         New value of ``meta.tweakreg_catalog``: empty to clear it, None to leave it.
     corrected : bool
         Whether its WCS had a tangent-plane correction already.
+    picture : Picture or None
+        Of its pixels, where plots are asked for.
     """
 
     name: str
@@ -67,6 +72,7 @@ class Exposure:
     y: Floats
     ra: Floats
     dec: Floats
+    flux: Floats
     weight: Floats | None
     footprint: tuple[Floats, Floats]
     pixel_scale: float
@@ -74,6 +80,7 @@ class Exposure:
     problem: str
     catalog_name: str | None = None
     corrected: bool = False
+    picture: Picture | None = None
 
     @property
     def placed(self) -> PlacedCatalog:
@@ -85,8 +92,8 @@ class Exposure:
     def without(self, left_out: Bools) -> Exposure:
         """The exposure without some of its sources."""
         keep = ~left_out
-        weight = None if self.weight is None else self.weight[keep]
-        return replace(self, x=self.x[keep], y=self.y[keep], ra=self.ra[keep], dec=self.dec[keep], weight=weight)
+        kept = {name: getattr(self, name)[keep] for name in ("x", "y", "ra", "dec", "flux")}
+        return replace(self, **kept, weight=None if self.weight is None else self.weight[keep])
 
 
 def check_model(model: Any, path: object) -> None:
@@ -147,6 +154,7 @@ def read_exposure(
         y=catalog.y,
         ra=ra,
         dec=dec,
+        flux=catalog.flux,
         weight=catalog.weight,
         footprint=vertices(wcs, edges, n_per_side=4),
         pixel_scale=pixel_scale(wcs, edges),

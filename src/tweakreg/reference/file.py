@@ -75,10 +75,10 @@ def _positions(table: Table, path: str | Path) -> tuple[Floats, Floats]:
     return np.asarray(icrs.ra.deg, dtype=float), np.asarray(icrs.dec.deg, dtype=float)
 
 
-def write_reference(catalog: ReferenceCatalog, path: str | Path) -> None:
-    """Write a reference catalog as ECSV, with columns RA and DEC in degrees and weight if it has any."""
+def catalog_table(catalog: ReferenceCatalog) -> Table:
+    """A reference catalog as `read_reference` takes it: RA and DEC in degrees, and weight if it has any."""
     table = Table({"RA": catalog.ra, "DEC": catalog.dec}, meta={"name": catalog.name})
     if catalog.weight is not None:
         table["weight"] = catalog.weight
     table["RA"].unit = table["DEC"].unit = "deg"
-    table.write(path, format="ascii.ecsv", overwrite=True)
+    return table

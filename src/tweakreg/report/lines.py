@@ -1,10 +1,16 @@
-"""One line per image and stage."""
+"""What the log says: a line per image and stage, and a summary."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
 
 from tweakreg.plane import MAS_PER_ARCSEC
+from tweakreg.results import Tree
 from tweakreg.types import Outcome, Stage, StageResult, Status
 
 
@@ -36,9 +42,107 @@ def _fit_text(result: StageResult) -> str:
     )
 
 
-def summary_line(statuses: list[Status]) -> str:
-    """How many images ended how."""
-    counts = Counter(status.value for status in statuses)
-    return f"{len(statuses)} image{'' if len(statuses) == 1 else 's'}: " + ", ".join(
-        f"{count} {value}" for value, count in counts.items()
-    )
+def summary_lines(trees: Sequence[Tree], written: Sequence[Path], seconds: float) -> list[str]:
+    """How a run ended, in ten lines at most.
+
+    Parameters
+    ----------
+    trees : sequence of dict
+        The results of the images.
+    written : sequence of Path
+        All files that were written.
+    seconds : float
+        How long the run took.
+
+    Returns
+    -------
+    list of str
+    """
+    n_groups = len({tree["group"] for tree in trees})
+    ends = Counter(tree["status"] for tree in trees)
+    dry = " (dry run)" if any(tree["dry_run"] for tree in trees) else ""
+    lines = [
+        f"{_counted(len(trees), 'image')} in {_counted(n_groups, 'group')}: "
+        + ", ".join(f"{number} {word}" for word, number in ends.items())
+        + f" in {seconds:.1f} s{dry}"
+    ]
+    lines += [_stage_line(stage.value, trees) for stage in Stage if _asked(trees, stage.value)]
+    errors = [max(tree["predicted_error"]["centre"]) for tree in trees if "predicted_error" in tree]
+    if errors:
+        lines.append(
+            f"  stated error of a place per axis: median {np.median(errors):.2g} mas, largest {max(errors):.2g}"
+        )
+    failures = failure_groups(trees)
+    for failure in failures[:2]:
+        names = ", ".join(failure.names[:2]) + (f" and {len(failure.names) - 2} more" if len(failure.names) > 2 else "")
+        lines.append(f"  {failure.stage}, {failure.outcome.sentence.split(':')[0]}: {names}. {failure.outcome.remedy}")
+    if len(failures) > 2:
+        lines.append(f"  {_counted(len(failures) - 2, 'further reason')}: see the table of fits or the report")
+    return lines + _written_lines(written)
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def _asked(trees: Sequence[Tree], stage: str) -> bool:
+    return any(tree["stages"][stage]["outcome"] != Outcome.NOT_REQUESTED.name for tree in trees)
+
+
+def _stage_line(stage: str, trees: Sequence[Tree]) -> str:
+    results = [tree["stages"][stage] for tree in trees]
+    ends = Counter(Outcome[result["outcome"]].sentence.split(":")[0] for result in results)
+    text = f"  {stage}: " + ", ".join(f"{number} {word}" for word, number in ends.items())
+    fits = [result for result in results if result["outcome"] == Outcome.ALIGNED.name]
+    if not fits:
+        return text
+    rms, used = (np.median([fit[key] for fit in fits]) for key in ("rms", "n_used"))
+    return f"{text}; median rms {rms:.2f} mas of {used:.0f} stars"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Images that are not COMPLETE for one reason.
+
+    Attributes
+    ----------
+    stage : str
+    outcome : Outcome
+    names : tuple of str
+    """
+
+    stage: str
+    outcome: Outcome
+    names: tuple[str, ...]
+
+
+def failure_groups(trees: Sequence[Tree]) -> list[Failure]:
+    """Why images are not COMPLETE: what most images have in common comes first."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for tree in trees:
+        if tree["status"] != Status.COMPLETE.value:
+            found.setdefault(_deciding_failure(tree["stages"]), []).append(tree["name"])
+    groups = [
+        Failure(stage=stage, outcome=Outcome[outcome], names=tuple(names)) for (stage, outcome), names in found.items()
+    ]
+    return sorted(groups, key=lambda failure: -len(failure.names))
+
+
+def _deciding_failure(stages: Mapping[str, Mapping[str, str]]) -> tuple[str, str]:
+    """The stage and outcome that keep an image from being COMPLETE: the relative stage is the first to go wrong."""
+    well = {Outcome.ALIGNED.name, Outcome.REFERENCE.name, Outcome.NOT_REQUESTED.name}
+    bad = [(stage, result["outcome"]) for stage, result in stages.items() if result["outcome"] not in well]
+    told = [each for each in bad if Outcome[each[1]] not in (Outcome.NOT_NEEDED, Outcome.NOT_TIED, Outcome.NO_OVERLAP)]
+    return (told or bad)[0]
+
+
+def _written_lines(written: Sequence[Path]) -> list[str]:
+    """What was written where: files that differ only in their beginning are told as one."""
+    folders: dict[Path, dict[str, list[str]]] = {}
+    for path in written:
+        folders.setdefault(path.parent, {}).setdefault(path.name.rsplit("_", 1)[-1], []).append(path.name)
+    lines = []
+    for folder, kinds in folders.items():
+        told = [names[0] if len(names) == 1 else f"*_{end} ({len(names)})" for end, names in kinds.items()]
+        lines.append(f"  wrote to {folder.resolve()}: {', '.join(told)}")
+    return lines

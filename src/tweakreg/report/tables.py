@@ -63,14 +63,14 @@ def _reason(stage: Mapping[str, Any]) -> str:
 
 
 def match_table(
-    x: Floats, y: Floats, xy: Floats, stages: Sequence[tuple[StageResult, Affine]], plane: TangentPlane
+    x: Floats, y: Floats, flux: Floats, xy: Floats, stages: Sequence[tuple[StageResult, Affine]], plane: TangentPlane
 ) -> Table:
     """The matches of one image in each stage.
 
     Parameters
     ----------
-    x, y : (N,) float arrays
-        The image's sources, pixels.
+    x, y, flux : (N,) float arrays
+        The image's sources, pixels and any unit of flux.
     xy : (N, 2) float array
         The same on the plane before any correction, arcsec.
     stages : sequence of (StageResult, Affine)
@@ -81,10 +81,12 @@ def match_table(
     -------
     Table
         Positions of image and reference on plane (arcsec, before the stage's fit) and sky (after it, degrees),
-        residuals reference minus image after the fit (mas), weights, and whether the pair was clipped. In the
-        absolute stage a star stands at the mean of its detections.
+        residuals reference minus image after the fit (mas), instrumental magnitude, weights, and whether the pair
+        was clipped. In the absolute stage a star stands at the mean of its detections.
     """
-    parts = [_match_columns(x, y, xy, result, before, plane) for result, before in stages]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        magnitude = np.where(flux > 0.0, -2.5 * np.log10(flux), np.nan)
+    parts = [_match_columns(x, y, magnitude, xy, result, before, plane) for result, before in stages]
     names = ("stage", *_MATCH_UNITS, "weight", "clipped")
     empty = [np.empty(0, dtype={"stage": "U8", "clipped": bool}.get(name, float)) for name in names]
     columns = [
@@ -99,12 +101,18 @@ def match_table(
 _MATCH_UNITS = {
     "x": "pix", "y": "pix", "plane_x": "arcsec", "plane_y": "arcsec", "ref_plane_x": "arcsec",
     "ref_plane_y": "arcsec", "ra": "deg", "dec": "deg", "ref_ra": "deg", "ref_dec": "deg",
-    "residual_ra": "mas", "residual_dec": "mas",
+    "residual_ra": "mas", "residual_dec": "mas", "mag": "mag",
 }  # fmt: skip
 
 
 def _match_columns(
-    x: Floats, y: Floats, xy: Floats, result: StageResult, before: Affine, plane: TangentPlane
+    x: Floats,
+    y: Floats,
+    magnitude: Floats,
+    xy: Floats,
+    result: StageResult,
+    before: Affine,
+    plane: TangentPlane,
 ) -> dict[str, Any]:
     """Those of one stage; none where it had no fit."""
     fit, match = result.fit, result.match
@@ -117,7 +125,9 @@ def _match_columns(
     residual = (reference - fitted) * MAS_PER_ARCSEC
     positions = np.column_stack([x[source], y[source], image, reference])
     sky = np.column_stack([*plane.deproject(fitted), *plane.deproject(reference)])
-    columns: dict[str, Any] = dict(zip(_MATCH_UNITS, np.column_stack([positions, sky, residual]).T, strict=True))
+    columns: dict[str, Any] = dict(
+        zip(_MATCH_UNITS, np.column_stack([positions, sky, residual, magnitude[source]]).T, strict=True)
+    )
     columns["stage"] = np.full(len(ours), result.stage.value)
     columns["weight"] = np.ones(len(ours)) if match.weight is None else match.weight[ours]
     columns["clipped"] = ~fit.used[ours]

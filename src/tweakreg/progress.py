@@ -1,0 +1,49 @@
+"""What a person sees of a run while it goes on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def progress(total: int, what: str, unit: str = "image") -> Iterator[Callable[[], None]]:
+    """A progress bar on a terminal; elsewhere the log lines show the progress. An interruption says how far it came.
+
+    Gives a function to be called after each item.
+
+    Parameters
+    ----------
+    total : int
+        How many items there will be.
+    what : str
+        The phase of the run.
+    unit : str
+        What an item is.
+    """
+    from tqdm import tqdm
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    loggers = [logging.getLogger(name) for name in ("tweakreg", "stpipe")]
+    done = 0
+
+    class Bar(tqdm):  # type: ignore[misc]
+        monitor_interval = 0  # its thread would be in the way of a fork
+
+    bar = Bar(total=total, desc=what, unit=unit, disable=None, leave=False)
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+        bar.update()
+
+    try:
+        # Without a bar the handlers stay as they are: the redirection would add one where there is none.
+        with bar, nullcontext() if bar.disable else logging_redirect_tqdm(loggers):
+            yield count
+    except KeyboardInterrupt:
+        log.warning("interrupted in %s, after %d of %d %ss", what, done, total, unit)
+        raise

@@ -1,0 +1,161 @@
+"""One page about a run: a self-contained HTML file."""
+
+from __future__ import annotations
+
+import base64
+import io
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tweakreg.report import plots
+from tweakreg.report.lines import failure_groups
+from tweakreg.report.views import ImageView, Outline
+from tweakreg.results import Tree
+from tweakreg.types import Alignment, Outcome
+
+#: Pixels per inch of the plots, and colours that are left to them: 200 images have to fit into 20 MB.
+_DPI, _COLOURS = 80, 32
+_PHOTO_QUALITY = 50
+
+#: Whose versions are told.
+_PACKAGES = ("tweakreg", "astropy", "gwcs", "numpy", "photutils", "scipy", "stcal", "stdatamodels", "stpipe")
+
+
+def draw_view(view: ImageView, *, sources: bool) -> dict[str, str]:
+    """The plots of an image in one stage as data URLs, readable on light and dark pages.
+
+    Parameters
+    ----------
+    view : ImageView
+    sources : bool
+        Whether to draw the sources over the image, too.
+
+    Returns
+    -------
+    dict
+        Data URL by what it shows; nothing where there was neither a match nor a search.
+    """
+    drawn = {}
+    with plots.style(plots.NEUTRAL, "none"):
+        if sources:
+            drawn["sources"] = _photo(plots.sources_figure(view))
+        if view.result.match is not None:
+            drawn["residuals"] = _drawing(plots.plot_residuals(view.matches, note=view.note))
+        if view.result.match is not None or view.result.peak is not None:
+            drawn["diagnostics"] = _drawing(plots.plot_diagnostics(view))
+    return drawn
+
+
+def write_page(
+    path: Path,
+    name: str,
+    trees: Sequence[Tree],
+    drawn: Iterable[dict[str, dict[str, str]]],
+    outlines: Sequence[Outline],
+    alignment: Alignment,
+) -> None:
+    """Write the page.
+
+    Parameters
+    ----------
+    path : Path
+    name : str
+        Of the run.
+    trees : sequence of dict
+        The results of the images.
+    drawn : iterable of dict
+        For each image, by stage, what `draw_view` gives; taken one after another.
+    outlines : sequence of Outline
+    alignment : Alignment
+    """
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tweakreg.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+    environment.filters |= {"number": _number, "words": _words}
+    with plots.style(plots.NEUTRAL, "none"):
+        sky = _drawing(plots.sky_figure(outlines, alignment))
+    page = environment.get_template("page.html").stream(
+        name=name,
+        trees=trees,
+        counts=Counter(tree["status"] for tree in trees),
+        n_groups=len({tree["group"] for tree in trees}),
+        failures=failure_groups(trees),
+        ids={tree["name"]: index for index, tree in enumerate(trees)},
+        rows=[_row(index, tree) for index, tree in enumerate(trees)],
+        sky=sky,
+        images=zip(trees, drawn, strict=True),
+        parameters=_parameters(trees),
+        reference=alignment.reference,
+        versions=[("Python", sys.version.split()[0]), *((package, version(package)) for package in _PACKAGES)],
+        stages=[stage for stage in ("relative", "absolute") if _asked(trees, stage)],
+    )
+    page.dump(str(path), encoding="utf-8")
+
+
+def _asked(trees: Sequence[Tree], stage: str) -> bool:
+    return any(tree["stages"][stage]["outcome"] != Outcome.NOT_REQUESTED.name for tree in trees)
+
+
+def _row(index: int, tree: Tree) -> dict[str, Any]:
+    """A row of the table of images."""
+    row = {"index": index, "name": tree["name"], "group": tree["group"], "status": tree["status"]}
+    row |= {f"{stage}_{key}": result.get(key) for stage, result in tree["stages"].items() for key in ("n_used", "rms")}
+    shift = tree.get("correction", {}).get("shift")
+    error = tree.get("predicted_error", {}).get("centre")
+    return row | {"moved": float(np.hypot(*shift)) if shift else None, "error": max(error) if error else None}
+
+
+def _parameters(trees: Sequence[Tree]) -> list[dict[str, Any]]:
+    """Name, value and origin; what somebody set comes first."""
+    known = trees[0]["parameters"] if trees else {}
+    rows = [{"name": name, "value": entry["value"], "origin": entry["origin"]} for name, entry in known.items()]
+    return sorted(rows, key=lambda row: row["origin"] == "default")
+
+
+def _number(value: float | None, digits: int = 2) -> str:
+    """A number as a person reads it; a dash where there is none."""
+    if value is None or not np.isfinite(value):
+        return "–"
+    return f"{value:.{digits}f}" if 1e-3 <= abs(value) < 1e6 or value == 0.0 else f"{value:.{digits}g}"
+
+
+def _words(sentence: str) -> str:
+    """What happened, without what to do about it."""
+    return sentence.split(":")[0]
+
+
+def _pixels(figure: Any) -> Any:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="rgba", dpi=_DPI)
+    size = tuple(round(length * _DPI) for length in figure.get_size_inches())
+    return Image.frombuffer("RGBA", size, buffer.getvalue(), "raw", "RGBA", 0, 1)
+
+
+def _drawing(figure: Any) -> str:
+    """Lines and points: few colours."""
+    from PIL import Image
+
+    image = _pixels(figure).quantize(_COLOURS, method=Image.Quantize.FASTOCTREE)
+    return _data_url(image, "png", optimize=True)
+
+
+def _photo(figure: Any) -> str:
+    """Something with an image in it."""
+    return _data_url(_pixels(figure), "webp", quality=_PHOTO_QUALITY)
+
+
+def _data_url(image: Any, kind: str, **options: Any) -> str:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -1,0 +1,469 @@
+"""Plots of an alignment, on the records and tables that a run and the library give.
+
+Every ``plot_...`` function draws into a matplotlib figure, or makes one, and returns it. What
+cannot be shown is said in the place where it would be. Colours are those of Okabe and Ito, which
+people with any colour vision tell apart; shapes differ as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from astropy.table import Table
+
+from tweakreg.plane import MAS_PER_ARCSEC, Floats, TangentPlane
+from tweakreg.report.views import ImageView, Outline
+from tweakreg.types import Alignment, Bools, Outcome, StageResult
+
+BLUE, ORANGE, VERMILION, GREEN = "#0072B2", "#E69F00", "#D55E00", "#009E73"
+#: Readable on white and on black, for figures with a transparent background.
+NEUTRAL = "#808080"
+
+_USED = {"marker": "o", "s": 9, "color": BLUE, "linewidths": 0, "alpha": 0.75}
+_CLIPPED = {"marker": "x", "s": 22, "color": ORANGE, "linewidths": 1.2}
+_UNMATCHED = {"marker": "s", "s": 14, "facecolors": "none", "edgecolors": VERMILION, "linewidths": 0.8}
+
+#: So many stars of a catalog are enough for a map.
+_MOST_STARS = 5000
+_NOTHING = "there is nothing to show"
+
+
+@contextmanager
+def style(ink: str = "black", background: str = "white") -> Iterator[None]:
+    """Sizes and colours of the plots; use it around the drawing and the saving."""
+    import matplotlib as mpl
+
+    lines = dict.fromkeys(("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color"), ink)
+    grounds = dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), background)
+    sizes = {"font.size": 8.0, "axes.titlesize": 8.5, "legend.fontsize": 7.0, "axes.linewidth": 0.7}
+    with mpl.rc_context(lines | grounds | sizes | {"legend.framealpha": 0.6, "legend.facecolor": background}):
+        yield
+
+
+def plot_residuals(matches: Table, *, figure: Any = None, note: str = _NOTHING) -> Any:
+    """Residuals to the east and north against x and y of the detector.
+
+    A straight line through the residuals should be flat: a slope that exceeds its error tells of a scale, a rotation
+    or a skew that the fit geometry left.
+
+    Parameters
+    ----------
+    matches : Table
+        From `tweakreg.report.tables.match_table` or a ``*_matches.ecsv``; rows of one stage, see `of_stage`.
+    figure : matplotlib.figure.Figure or SubFigure, optional
+    note : str
+        What is said where there are no matches.
+
+    Returns
+    -------
+    Figure
+    """
+    figure = _figure(figure, (5.0, 5.0))
+    axes = figure.subplots(2, 2, sharex="col", sharey=True)
+    figure.subplots_adjust(left=0.14, right=0.97, top=0.93, bottom=0.11, wspace=0.06, hspace=0.1)
+    used = ~np.asarray(matches["clipped"], dtype=bool)
+    columns = [np.asarray(matches[name], dtype=float) for name in ("residual_ra", "residual_dec")]
+    for row, (residual, word) in zip(axes, zip(columns, ("east", "north"), strict=True), strict=True):
+        for axis, along in zip(row, ("x", "y"), strict=True):
+            if used.any():
+                _residual_panel(axis, np.asarray(matches[along], dtype=float), residual, used, along)
+            else:
+                _say(axis, note)
+        row[0].set_ylabel(f"residual to the {word}, mas")
+    for axis, along in zip(axes[1], ("x", "y"), strict=True):
+        axis.set_xlabel(f"{along}, pixels")
+    if used.any():
+        axes[0, 0].set_ylim(*_limits(np.concatenate([column[used] for column in columns]), np.concatenate(columns)))
+    figure.suptitle("residuals, reference − image", y=0.985, fontsize=8.5)
+    return figure
+
+
+def _residual_panel(axis: Any, position: Floats, residual: Floats, used: Bools, along: str) -> None:
+    rms = float(np.sqrt(np.mean(residual[used] ** 2)))
+    axis.axhline(0.0, color=NEUTRAL, lw=0.6)
+    axis.scatter(position[used], residual[used], **_USED, label=f"rms {rms:.3g} mas, N = {used.sum()}")
+    if (~used).any():
+        axis.scatter(position[~used], residual[~used], **_CLIPPED, label=f"{(~used).sum()} clipped")
+    line = slope(position[used], residual[used])
+    if line is not None:
+        ends = np.array([position[used].min(), position[used].max()])
+        value, error, level = line
+        digits = max(0, 1 - int(np.floor(np.log10(max(error, 1e-9)))))
+        label = f"{value:+.{digits}f} ± {error:.{digits}f} mas / 1000 px"
+        axis.plot(ends, level + value * ends / 1000.0, color=VERMILION, lw=1.2, label=label)
+    axis.legend(loc="upper center", borderpad=0.2, handlelength=1.2, labelspacing=0.2)
+
+
+def slope(position: Floats, residual: Floats) -> tuple[float, float, float] | None:
+    """Slope of residuals per 1000 pixels, its standard error, and the line's value at 0; None for too few points."""
+    if len(position) < 4 or np.ptp(position) <= 0.0:
+        return None
+    coefficients, covariance = np.polyfit(position, residual, 1, cov=True)
+    return 1000.0 * float(coefficients[0]), 1000.0 * float(np.sqrt(covariance[0, 0])), float(coefficients[1])
+
+
+def of_stage(matches: Table, stage: str) -> Table:
+    """The rows of one stage, 'relative' or 'absolute'."""
+    return matches[np.asarray(matches["stage"], dtype=str) == stage]
+
+
+def _limits(used: Floats, everything: Floats) -> tuple[float, float]:
+    """Symmetric, with room for the legend; a clipped star far away does not make all others small."""
+    inner = max(float(np.abs(used).max()), 1e-6)
+    outer = min(float(np.abs(everything).max()), 3.0 * inner)
+    return -1.3 * outer, 1.6 * outer
+
+
+def plot_vectors(matches: Table, *, axes: Any = None, note: str = _NOTHING) -> Any:
+    """Residuals as arrows on the sky, north up and east to the left.
+
+    Parameters
+    ----------
+    matches : Table
+        As for `plot_residuals`.
+    axes : matplotlib.axes.Axes, optional
+    note : str
+        What is said where there are no matches.
+
+    Returns
+    -------
+    Axes
+    """
+    axes = _axes(axes)
+    axes.set_title("residual vectors")
+    used = ~np.asarray(matches["clipped"], dtype=bool)
+    if not used.any():
+        return _say(axes, note)
+    xy = np.column_stack([matches["ref_plane_x"], matches["ref_plane_y"]]).astype(float)
+    residual = np.column_stack([matches["residual_ra"], matches["residual_dec"]]).astype(float)
+    xy = xy - (xy.min(axis=0) + xy.max(axis=0)) / 2.0
+    typical = float(np.sqrt(np.mean(np.sum(residual[used] ** 2, axis=1))))
+    width = max(float(np.ptp(xy, axis=0).max()), 1e-3)
+    scale = max(typical, 1e-9) / (0.07 * width)
+    for chosen, colour in ((used, BLUE), (~used, ORANGE)):
+        if chosen.any():
+            arrows = axes.quiver(
+                *xy[chosen].T,
+                *_at_most(residual[chosen], 4.0 * typical).T,
+                angles="xy",
+                scale_units="xy",
+                scale=scale,
+                color=colour,
+                width=0.004,
+            )
+    length = round_length(2.0 * typical)
+    axes.quiverkey(arrows, 0.08, 0.05, length, f"{length:g} mas", labelpos="E", color=VERMILION)
+    _sky_axes(axes, xy)
+    return axes
+
+
+def _at_most(vectors: Floats, longest: float) -> Floats:
+    """Vectors, shortened to a largest length."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors * np.minimum(1.0, longest / np.maximum(length, 1e-12)))
+
+
+def round_length(length: float) -> float:
+    """The nearest of 1, 2 and 5 times a power of ten that is not longer."""
+    if not length > 0.0:
+        return 1.0
+    power = 10.0 ** np.floor(np.log10(length) + 1e-12)
+    return float(power * max(step for step in (1.0, 2.0, 5.0) if step <= length / power * (1.0 + 1e-9)))
+
+
+def _sky_axes(axes: Any, xy: Floats) -> None:
+    middle, half = (xy.min(axis=0) + xy.max(axis=0)) / 2.0, 0.56 * max(float(np.ptp(xy, axis=0).max()), 1e-3)
+    axes.set(xlim=(middle[0] + half, middle[0] - half), ylim=(middle[1] - half, middle[1] + half), aspect="equal")
+    axes.set(xlabel="east, arcsec", ylabel="north, arcsec")
+
+
+def plot_search(result: StageResult, *, axes: Any = None) -> Any:
+    """The histogram in which the offset between the catalogs was sought.
+
+    Parameters
+    ----------
+    result : StageResult
+    axes : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    axes = _axes(axes)
+    peak = result.peak
+    if peak is None:
+        axes.set_title("search for the offset")
+        return _say(axes, f"no search: {result.outcome.sentence.split(':')[0]}")
+    east, north = peak.start
+    extent = (east - peak.extent, east + peak.extent, north - peak.extent, north + peak.extent)
+    axes.imshow(peak.counts.T, origin="lower", extent=extent, cmap="cividis", interpolation="nearest", aspect="equal")
+    excess = (peak.n_pairs - peak.expected) / np.sqrt(max(peak.expected, 1.0))
+    axes.plot(*peak.offset, "o", ms=13, mfc="none", mec=VERMILION, mew=1.4)
+    axes.set_title(
+        f"search: {peak.n_pairs} pairs, {peak.expected:.1f} by chance\n"
+        f"({excess:.0f} σ), runner-up {peak.rival_share:.0%}"
+    )
+    axes.set(xlabel="image − reference, east, arcsec", ylabel="north, arcsec", xlim=extent[1::-1])
+    return axes
+
+
+def plot_magnitudes(matches: Table, *, axes: Any = None, note: str = _NOTHING) -> Any:
+    """Lengths of the residuals against instrumental magnitude.
+
+    Parameters
+    ----------
+    matches : Table
+        As for `plot_residuals`.
+    axes : matplotlib.axes.Axes, optional
+    note : str
+        What is said where there are no matches.
+
+    Returns
+    -------
+    Axes
+    """
+    axes = _axes(axes)
+    axes.set_title("residual against magnitude")
+    magnitude = np.asarray(matches["mag"], dtype=float)
+    length = np.hypot(np.asarray(matches["residual_ra"], dtype=float), np.asarray(matches["residual_dec"], dtype=float))
+    used = ~np.asarray(matches["clipped"], dtype=bool)
+    known = np.isfinite(magnitude)
+    if not (known & used).any():
+        return _say(axes, "the catalog has no fluxes" if used.any() else note)
+    axes.scatter(magnitude[used & known], length[used & known], **_USED)
+    axes.scatter(magnitude[~used & known], length[~used & known], **_CLIPPED)
+    axes.axhline(float(np.sqrt(np.mean(length[used] ** 2))), color=NEUTRAL, lw=0.8, label="rms")
+    axes.set(xlabel="instrumental magnitude", ylabel="residual, mas", ylim=(0.0, None))
+    axes.legend(loc="upper left")
+    return axes
+
+
+def plot_clipping(result: StageResult, *, axes: Any = None) -> Any:
+    """The rms of each clipping pass and the number of stars used.
+
+    Parameters
+    ----------
+    result : StageResult
+    axes : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    axes = _axes(axes)
+    axes.set_title("clipping")
+    if result.fit is None:
+        return _say(axes, f"no fit: {result.outcome.sentence.split(':')[0]}")
+    passes = result.fit.passes
+    rms = [MAS_PER_ARCSEC * each for _, each in passes]
+    axes.plot(range(len(passes)), rms, "o-", color=BLUE, ms=4, lw=1.0)
+    for number, ((n_used, _), value) in enumerate(zip(passes, rms, strict=True)):
+        axes.annotate(f"N = {n_used}", (number, value), textcoords="offset points", xytext=(4, 5))
+    axes.set(xlabel="pass", ylabel="rms, mas", xlim=(-0.4, len(passes) - 0.2), xticks=range(len(passes)))
+    axes.set_ylim(0.0, 1.25 * max(max(rms), 1e-9))
+    return axes
+
+
+def plot_sources(view: ImageView, *, axes: Any = None) -> Any:
+    """Matched, clipped and unmatched sources over the image.
+
+    Parameters
+    ----------
+    view : ImageView
+    axes : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    axes = _axes(axes)
+    picture = view.picture
+    if picture is not None:
+        height, width = (length * picture.step for length in picture.values.shape)
+        extent = (-0.5, width - 0.5, -0.5, height - 0.5)
+        axes.imshow(picture.values, origin="lower", extent=extent, cmap="gray_r", vmin=0, vmax=400)
+        axes.set(xlim=(-0.5, picture.shape[1] - 0.5), ylim=(-0.5, picture.shape[0] - 0.5))
+    clipped = np.asarray(view.matches["clipped"], dtype=bool)
+    x, y = (np.asarray(view.matches[name], dtype=float) for name in ("x", "y"))
+    matched = np.isin(view.x + 1j * view.y, x + 1j * y)
+    rings = {"marker": "o", "s": 30, "facecolors": "none", "edgecolors": BLUE, "linewidths": 1.0}
+    axes.scatter(x[~clipped], y[~clipped], **rings, label=f"{(~clipped).sum()} used")
+    axes.scatter(x[clipped], y[clipped], **_CLIPPED, label=f"{clipped.sum()} clipped")
+    axes.scatter(view.x[~matched], view.y[~matched], **_UNMATCHED, label=f"{(~matched).sum()} unmatched")
+    axes.set(xlabel="x, pixels", ylabel="y, pixels", aspect="equal")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, columnspacing=1.0)
+    if not len(view.x):
+        axes.text(0.5, 0.5, "no sources", ha="center", va="center", transform=axes.transAxes)
+    if picture is None:
+        axes.text(0.02, 0.02, "the pixels were not kept", transform=axes.transAxes, fontsize=7)
+    return axes
+
+
+def sources_figure(view: ImageView, *, figure: Any = None) -> Any:
+    """A figure of its own with the sources of an image."""
+    figure = _figure(figure, (5.0, 5.0))
+    axes = figure.subplots()
+    figure.subplots_adjust(left=0.14, right=0.97, top=0.93, bottom=0.11)
+    plot_sources(view, axes=axes)
+    return figure
+
+
+def plot_diagnostics(view: ImageView, *, figure: Any = None) -> Any:
+    """Residual vectors, the search for the offset, residual against magnitude, and clipping.
+
+    Parameters
+    ----------
+    view : ImageView
+    figure : matplotlib.figure.Figure or SubFigure, optional
+
+    Returns
+    -------
+    Figure
+    """
+    figure = _figure(figure, (5.0, 5.0))
+    (vectors, search), (magnitudes, clipping) = figure.subplots(2, 2)
+    figure.subplots_adjust(left=0.11, right=0.97, top=0.94, bottom=0.1, wspace=0.32, hspace=0.36)
+    plot_vectors(view.matches, axes=vectors, note=view.note)
+    plot_search(view.result, axes=search)
+    plot_magnitudes(view.matches, axes=magnitudes, note=view.note)
+    plot_clipping(view.result, axes=clipping)
+    return figure
+
+
+def plot_image(view: ImageView, *, figure: Any = None) -> Any:
+    """All plots of an image in one stage, side by side.
+
+    Parameters
+    ----------
+    view : ImageView
+    figure : matplotlib.figure.Figure, optional
+
+    Returns
+    -------
+    Figure
+    """
+    figure = _figure(figure, (15.0, 5.4))
+    top, bottom = figure.subfigures(2, 1, height_ratios=[0.06, 1.0])
+    outcome = view.result.outcome
+    words = "aligned" if outcome is Outcome.ALIGNED else view.note
+    top.suptitle(f"{view.name} · {view.result.stage.value} · {words}", fontsize=10.0, y=0.5)
+    sources, residuals, diagnostics = bottom.subfigures(1, 3)
+    sources_figure(view, figure=sources)
+    plot_residuals(view.matches, figure=residuals, note=view.note)
+    plot_diagnostics(view, figure=diagnostics)
+    return figure
+
+
+def plot_sky(
+    outlines: Sequence[Outline],
+    plane: TangentPlane,
+    *,
+    reference: tuple[Floats, Floats] | None = None,
+    name: str = "reference catalog",
+    axes: Any = None,
+) -> Any:
+    """Footprints of all images before and after, and the reference catalog, north up and east to the left.
+
+    Parameters
+    ----------
+    outlines : sequence of Outline
+    plane : TangentPlane
+    reference : (ra, dec), optional
+        Stars of the reference catalog, degrees.
+    name : str
+        Of the catalog.
+    axes : matplotlib.axes.Axes, optional
+
+    Returns
+    -------
+    Axes
+    """
+    from matplotlib.collections import PolyCollection
+
+    axes = _axes(axes)
+    everything = np.concatenate([np.empty((0, 2)), *(each.before for each in outlines)])
+    if not len(everything):
+        return _say(axes, "no image has a place on the sky")
+    if reference is not None:
+        stars = _inside(plane.project(*reference), everything)
+        axes.scatter(*stars.T, s=4, color=GREEN, linewidths=0, alpha=0.6, label=name, zorder=1)
+    axes.add_collection(
+        PolyCollection(
+            [each.before for each in outlines],
+            facecolors="none",
+            edgecolors=NEUTRAL,
+            linestyles="--",
+            linewidths=0.7,
+            label="before",
+        )
+    )
+    for well, colour, label in ((True, BLUE, "after"), (False, VERMILION, "not aligned")):
+        chosen = [each.after for each in outlines if (each.status == "COMPLETE") is well]
+        if chosen:
+            axes.add_collection(
+                PolyCollection(chosen, facecolors="none", edgecolors=colour, linewidths=0.9, label=label)
+            )
+    _shifts(axes, outlines)
+    _sky_axes(axes, everything)
+    axes.set(xlabel=f"east of RA {plane.ra:.5f}°, arcsec", ylabel=f"north of Dec {plane.dec:+.5f}°, arcsec")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, frameon=False, columnspacing=1.0)
+    return axes
+
+
+def sky_figure(outlines: Sequence[Outline], alignment: Alignment) -> Any:
+    """A figure of its own with the map of a run."""
+    figure = _figure(None, (7.0, 7.0))
+    axes = figure.subplots()
+    figure.subplots_adjust(left=0.12, right=0.97, top=0.95, bottom=0.08)
+    catalog = alignment.reference
+    reference, name = (None, "") if catalog is None else ((catalog.ra, catalog.dec), catalog.name)
+    plot_sky(outlines, alignment.plane, reference=reference, name=name, axes=axes)
+    return figure
+
+
+def _inside(stars: Floats, footprints: Floats) -> Floats:
+    """Those in the field, thinned where there are too many to tell apart."""
+    low, high = footprints.min(axis=0), footprints.max(axis=0)
+    stars = stars[np.isfinite(stars).all(axis=1)]
+    margin = 0.05 * (high - low)
+    stars = stars[((stars > low - margin) & (stars < high + margin)).all(axis=1)]
+    return stars[:: -(-len(stars) // _MOST_STARS) or 1]
+
+
+def _shifts(axes: Any, outlines: Sequence[Outline]) -> None:
+    """Arrows from the middle of each image: how far it was moved, enlarged."""
+    centres = np.array([each.before.mean(axis=0) for each in outlines])
+    moves = np.array([(each.after - each.before).mean(axis=0) for each in outlines]) * MAS_PER_ARCSEC
+    longest = float(np.linalg.norm(moves, axis=1).max())
+    if not longest > 0.0:
+        return
+    width = float(np.ptp(np.concatenate([each.before for each in outlines]), axis=0).max())
+    arrows = axes.quiver(
+        *centres.T, *moves.T, angles="xy", scale_units="xy", scale=longest / (0.12 * width), color=BLUE, width=0.003
+    )
+    length = round_length(longest)
+    axes.quiverkey(arrows, 0.06, 0.04, length, f"moved by {length:g} mas", labelpos="E", color=BLUE)
+
+
+def _figure(figure: Any, size: tuple[float, float]) -> Any:
+    if figure is not None:
+        return figure
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=size)
+
+
+def _axes(axes: Any) -> Any:
+    return _figure(None, (5.0, 5.0)).subplots() if axes is None else axes
+
+
+def _say(axes: Any, text: str) -> Any:
+    """Words in the place of a plot."""
+    import textwrap
+
+    axes.set(xticks=[], yticks=[])
+    axes.text(0.5, 0.5, textwrap.fill(text, 30), ha="center", va="center", transform=axes.transAxes, color=NEUTRAL)
+    return axes

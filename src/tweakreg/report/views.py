@@ -1,0 +1,58 @@
+"""What there is to see of a run: records for the plots and the page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from astropy.table import Table
+
+from tweakreg.plane import Floats
+from tweakreg.types import Picture, StageResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageView:
+    """What there is to see of one image in one stage.
+
+    Attributes
+    ----------
+    name : str
+    result : StageResult
+    matches : Table
+        Those of this stage, from `tweakreg.report.tables.match_table`.
+    x, y : (N,) float arrays
+        All sources, pixels.
+    picture : Picture or None
+    """
+
+    name: str
+    result: StageResult
+    matches: Table
+    x: Floats
+    y: Floats
+    picture: Picture | None
+
+    @property
+    def note(self) -> str:
+        """Why there may be nothing to show."""
+        detail = f" ({self.result.detail})" if self.result.detail else ""
+        return self.result.outcome.sentence.split(":")[0] + detail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outline:
+    """Where an image lay, and where it lies now.
+
+    Attributes
+    ----------
+    name : str
+    status : str
+        ``meta.cal_step.tweakreg``.
+    before, after : (V, 2) float arrays
+        Vertices on the common plane, arcsec.
+    """
+
+    name: str
+    status: str
+    before: Floats
+    after: Floats
