@@ -23,7 +23,7 @@ from tweakreg.results import Tree
 from tweakreg.run import Applied, catalog_file
 from tweakreg.types import Affine, Alignment, Outcome
 from tweakreg.wcs.identity import wcs_hash
-from tweakreg.workers import share_out
+from tweakreg.workers import quick_collection, share_out
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +162,8 @@ def save_plots(run: Run) -> list[Path]:
     list of Path
     """
     names = []
-    with staging(run.directory) as temporary, plots.style(), progress(len(run.done), "plots") as count:
+    counted = progress(len(run.done), "plots")
+    with staging(run.directory) as temporary, plots.style(), quick_collection(), counted as count:
         for each in run.done:
             for view in views(each, run.alignment):
                 names.append(f"{view.name}_{view.result.stage.value}.png")
@@ -187,7 +188,7 @@ def save_report(run: Run) -> Path:
     """
     path = run.directory / f"{run.name}_report.html"
     tasks = [list(views(each, run.alignment)) for each in run.done]
-    with staging(run.directory) as temporary, progress(len(run.done), "report") as count:
+    with staging(run.directory) as temporary, quick_collection(), progress(len(run.done), "report") as count:
 
         def drawn() -> Iterator[dict[str, dict[str, str]]]:
             for each in share_out(tasks, _draw, _draw, run.config.workers):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import signal
 import sys
@@ -10,12 +11,27 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from typing import TypeVar
 
 from tweakreg.errors import WorkerError
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+
+@contextmanager
+def quick_collection() -> Iterator[None]:
+    """Make Python look for unused objects among new ones only.
+
+    Datamodels and figures hold themselves in cycles; looking through all that numpy, astropy and
+    the rest have made, again and again, takes longer than opening an exposure or drawing it.
+    """
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def share_out(

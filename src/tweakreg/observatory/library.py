@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from tweakreg.observatory.association import (
     check_association,
     load_association,
 )
+from tweakreg.workers import quick_collection
 
 _GROUP_KEYWORDS = (
     "program_number",
@@ -131,15 +132,9 @@ class ModelLibrary(AbstractModelLibrary):
 
     @contextmanager
     def quick_collection(self) -> Iterator[None]:
-        """Make Python look for unused exposures among new objects only: looking at all takes longer than opening."""
-        if not self._on_disk:
+        """For exposures on disk, which are opened and closed one after another; see `tweakreg.workers`."""
+        with quick_collection() if self._on_disk else nullcontext():
             yield
-            return
-        gc.freeze()
-        try:
-            yield
-        finally:
-            gc.unfreeze()
 
     def temporary_file(self, index: int) -> Path | None:
         """Where a changed exposure is while it is not in use; None if it is in memory or unchanged."""

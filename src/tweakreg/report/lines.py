@@ -66,12 +66,7 @@ def summary_lines(trees: Sequence[Tree], written: Sequence[Path], seconds: float
         + ", ".join(f"{number} {word}" for word, number in ends.items())
         + f" in {seconds:.1f} s{dry}"
     ]
-    lines += [_stage_line(stage.value, trees) for stage in Stage if _asked(trees, stage.value)]
-    errors = [max(tree["predicted_error"]["centre"]) for tree in trees if "predicted_error" in tree]
-    if errors:
-        lines.append(
-            f"  stated error of a place per axis: median {np.median(errors):.2g} mas, largest {max(errors):.2g}"
-        )
+    lines += [f"  {line}" for line in result_lines(trees)]
     failures = failure_groups(trees)
     for failure in failures[:2]:
         names = ", ".join(failure.names[:2]) + (f" and {len(failure.names) - 2} more" if len(failure.names) > 2 else "")
@@ -85,14 +80,28 @@ def _counted(number: int, word: str) -> str:
     return f"{number} {word}{'' if number == 1 else 's'}"
 
 
-def _asked(trees: Sequence[Tree], stage: str) -> bool:
-    return any(tree["stages"][stage]["outcome"] != Outcome.NOT_REQUESTED.name for tree in trees)
+def result_lines(trees: Sequence[Tree]) -> list[str]:
+    """How each stage ended, and how good the result is said to be."""
+    lines = [_stage_line(stage, trees) for stage in stages_asked(trees)]
+    errors = [max(tree["predicted_error"]["centre"]) for tree in trees if "predicted_error" in tree]
+    if errors:
+        text = f"stated error of a place per axis: median {np.median(errors):.2g} mas"
+        lines.append(text + (f", largest {max(errors):.2g} mas" if len(errors) > 1 else ""))
+    return lines
+
+
+def stages_asked(trees: Sequence[Tree]) -> list[str]:
+    """The stages of a run: 'relative', and 'absolute' where it was asked for."""
+    requested = Outcome.NOT_REQUESTED.name
+    return [
+        stage.value for stage in Stage if any(tree["stages"][stage.value]["outcome"] != requested for tree in trees)
+    ]
 
 
 def _stage_line(stage: str, trees: Sequence[Tree]) -> str:
     results = [tree["stages"][stage] for tree in trees]
     ends = Counter(Outcome[result["outcome"]].sentence.split(":")[0] for result in results)
-    text = f"  {stage}: " + ", ".join(f"{number} {word}" for word, number in ends.items())
+    text = f"{stage}: " + ", ".join(f"{number} {word}" for word, number in ends.items())
     fits = [result for result in results if result["outcome"] == Outcome.ALIGNED.name]
     if not fits:
         return text

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from tweakreg.report import plots
-from tweakreg.report.lines import failure_groups
+from tweakreg.report.lines import failure_groups, result_lines, stages_asked
 from tweakreg.report.views import ImageView, Outline
 from tweakreg.results import Tree
-from tweakreg.types import Alignment, Outcome
+from tweakreg.types import Alignment
 
 #: Pixels per inch of the plots, and colours that are left to them: 200 images have to fit into 20 MB.
 _DPI, _COLOURS = 80, 32
@@ -42,7 +42,7 @@ def draw_view(view: ImageView, *, sources: bool) -> dict[str, str]:
         Data URL by what it shows; nothing where there was neither a match nor a search.
     """
     drawn = {}
-    with plots.style(plots.NEUTRAL, "none"):
+    with plots.style(plots.NEUTRAL, "none", 9.0):
         if sources:
             drawn["sources"] = _photo(plots.sources_figure(view))
         if view.result.match is not None:
@@ -81,13 +81,14 @@ def write_page(
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
     environment.filters |= {"number": _number, "words": _words}
-    with plots.style(plots.NEUTRAL, "none"):
+    with plots.style(plots.NEUTRAL, "none", 9.0):
         sky = _drawing(plots.sky_figure(outlines, alignment))
     page = environment.get_template("page.html").stream(
         name=name,
         trees=trees,
         counts=Counter(tree["status"] for tree in trees),
         n_groups=len({tree["group"] for tree in trees}),
+        lines=result_lines(trees),
         failures=failure_groups(trees),
         ids={tree["name"]: index for index, tree in enumerate(trees)},
         rows=[_row(index, tree) for index, tree in enumerate(trees)],
@@ -96,13 +97,9 @@ def write_page(
         parameters=_parameters(trees),
         reference=alignment.reference,
         versions=[("Python", sys.version.split()[0]), *((package, version(package)) for package in _PACKAGES)],
-        stages=[stage for stage in ("relative", "absolute") if _asked(trees, stage)],
+        stages=stages_asked(trees),
     )
     page.dump(str(path), encoding="utf-8")
-
-
-def _asked(trees: Sequence[Tree], stage: str) -> bool:
-    return any(tree["stages"][stage]["outcome"] != Outcome.NOT_REQUESTED.name for tree in trees)
 
 
 def _row(index: int, tree: Tree) -> dict[str, Any]:
@@ -114,18 +111,18 @@ def _row(index: int, tree: Tree) -> dict[str, Any]:
     return row | {"moved": float(np.hypot(*shift)) if shift else None, "error": max(error) if error else None}
 
 
-def _parameters(trees: Sequence[Tree]) -> list[dict[str, Any]]:
-    """Name, value and origin; what somebody set comes first."""
+def _parameters(trees: Sequence[Tree]) -> tuple[list[Tree], list[Tree]]:
+    """Name, value and origin of what somebody set, and of the defaults."""
     known = trees[0]["parameters"] if trees else {}
-    rows = [{"name": name, "value": entry["value"], "origin": entry["origin"]} for name, entry in known.items()]
-    return sorted(rows, key=lambda row: row["origin"] == "default")
+    rows = [{"name": name, **entry} for name, entry in known.items()]
+    return [row for row in rows if row["origin"] != "default"], [row for row in rows if row["origin"] == "default"]
 
 
 def _number(value: float | None, digits: int = 2) -> str:
     """A number as a person reads it; a dash where there is none."""
     if value is None or not np.isfinite(value):
         return "–"
-    return f"{value:.{digits}f}" if 1e-3 <= abs(value) < 1e6 or value == 0.0 else f"{value:.{digits}g}"
+    return f"{value:.{digits}f}" if abs(value) >= 0.5 * 10.0**-digits or value == 0.0 else f"{value:.2g}"
 
 
 def _words(sentence: str) -> str:

@@ -8,8 +8,10 @@ from tweakreg.types import Picture, Pixels
 
 #: Longest side, cells: what a plot of a few inches can show.
 _LONGEST = 400
-#: Share of the cells that may be saturated.
+#: Percentage of the cells that may be saturated.
 _SATURATED = 0.3
+#: Least range of the picture, in ranges of the sky.
+_LEAST_RANGE = 4.0
 
 
 def make_picture(pixels: Pixels) -> Picture:
@@ -40,7 +42,8 @@ def make_picture(pixels: Pixels) -> Picture:
     known = number > 0
     if known.any():
         low, sky = ZScaleInterval().get_limits(mean[known])
-        high = max(float(np.percentile(mean[known], 100.0 - _SATURATED)), float(sky))
+        # Where there are few stars, the highest cells are noise.
+        high = max(float(np.percentile(mean[known], 100.0 - _SATURATED)), float(low + _LEAST_RANGE * (sky - low)))
         if high > low:
             scaled = np.clip((mean - low) / (high - low), 0.0, 1.0)
             knee = np.clip((sky - low) / (high - low), 1e-3, 1.0)

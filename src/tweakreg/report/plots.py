@@ -2,7 +2,7 @@
 
 Every ``plot_...`` function draws into a matplotlib figure, or makes one, and returns it. What
 cannot be shown is said in the place where it would be. Colours are those of Okabe and Ito, which
-people with any colour vision tell apart; shapes differ as well.
+people with any colour vision tell apart, with a blue that is also readable on black; shapes differ as well.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from tweakreg.plane import MAS_PER_ARCSEC, Floats, TangentPlane
 from tweakreg.report.views import ImageView, Outline
 from tweakreg.types import Alignment, Bools, Outcome, StageResult
 
-BLUE, ORANGE, VERMILION, GREEN = "#0072B2", "#E69F00", "#D55E00", "#009E73"
+BLUE, ORANGE, VERMILION, GREEN = "#1F83C4", "#E69F00", "#D55E00", "#009E73"
 #: Readable on white and on black, for figures with a transparent background.
 NEUTRAL = "#808080"
 
-_USED = {"marker": "o", "s": 9, "color": BLUE, "linewidths": 0, "alpha": 0.75}
+_USED = {"marker": "o", "s": 9, "color": BLUE, "linewidths": 0, "alpha": 0.85}
 _CLIPPED = {"marker": "x", "s": 22, "color": ORANGE, "linewidths": 1.2}
 _UNMATCHED = {"marker": "s", "s": 14, "facecolors": "none", "edgecolors": VERMILION, "linewidths": 0.8}
 
@@ -32,14 +32,15 @@ _NOTHING = "there is nothing to show"
 
 
 @contextmanager
-def style(ink: str = "black", background: str = "white") -> Iterator[None]:
-    """Sizes and colours of the plots; use it around the drawing and the saving."""
+def style(ink: str = "black", background: str = "white", size: float = 8.0) -> Iterator[None]:
+    """Size of the letters and colours of the plots; use it around the drawing and the saving."""
     import matplotlib as mpl
 
     lines = dict.fromkeys(("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color"), ink)
     grounds = dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), background)
-    sizes = {"font.size": 8.0, "axes.titlesize": 8.5, "legend.fontsize": 7.0, "axes.linewidth": 0.7}
-    with mpl.rc_context(lines | grounds | sizes | {"legend.framealpha": 0.6, "legend.facecolor": background}):
+    sizes = {"font.size": size, "axes.titlesize": size, "legend.fontsize": 0.88 * size, "axes.linewidth": 0.7}
+    others = {"legend.framealpha": 0.6, "legend.facecolor": background, "text.hinting": "none"}
+    with mpl.rc_context({**lines, **grounds, **sizes, **others}):
         yield
 
 
@@ -63,6 +64,7 @@ def plot_residuals(matches: Table, *, figure: Any = None, note: str = _NOTHING) 
     """
     figure = _figure(figure, (5.0, 5.0))
     axes = figure.subplots(2, 2, sharex="col", sharey=True)
+    _few_ticks(axes)
     figure.subplots_adjust(left=0.14, right=0.97, top=0.93, bottom=0.11, wspace=0.06, hspace=0.1)
     used = ~np.asarray(matches["clipped"], dtype=bool)
     columns = [np.asarray(matches[name], dtype=float) for name in ("residual_ra", "residual_dec")]
@@ -77,7 +79,7 @@ def plot_residuals(matches: Table, *, figure: Any = None, note: str = _NOTHING) 
         axis.set_xlabel(f"{along}, pixels")
     if used.any():
         axes[0, 0].set_ylim(*_limits(np.concatenate([column[used] for column in columns]), np.concatenate(columns)))
-    figure.suptitle("residuals, reference − image", y=0.985, fontsize=8.5)
+    figure.suptitle("residuals, reference − image", y=0.985, fontsize="medium")
     return figure
 
 
@@ -199,7 +201,8 @@ def plot_search(result: StageResult, *, axes: Any = None) -> Any:
         return _say(axes, f"no search: {result.outcome.sentence.split(':')[0]}")
     east, north = peak.start
     extent = (east - peak.extent, east + peak.extent, north - peak.extent, north + peak.extent)
-    axes.imshow(peak.counts.T, origin="lower", extent=extent, cmap="cividis", interpolation="nearest", aspect="equal")
+    # The square root: the fluctuations of the background are to be seen, too.
+    axes.imshow(np.sqrt(peak.counts.T), origin="lower", extent=extent, cmap="cividis", interpolation="nearest")
     excess = (peak.n_pairs - peak.expected) / np.sqrt(max(peak.expected, 1.0))
     axes.plot(*peak.offset, "o", ms=13, mfc="none", mec=VERMILION, mew=1.4)
     axes.set_title(
@@ -324,8 +327,10 @@ def plot_diagnostics(view: ImageView, *, figure: Any = None) -> Any:
     Figure
     """
     figure = _figure(figure, (5.0, 5.0))
-    (vectors, search), (magnitudes, clipping) = figure.subplots(2, 2)
-    figure.subplots_adjust(left=0.11, right=0.97, top=0.94, bottom=0.1, wspace=0.32, hspace=0.36)
+    panels = figure.subplots(2, 2)
+    _few_ticks(panels)
+    (vectors, search), (magnitudes, clipping) = panels
+    figure.subplots_adjust(left=0.12, right=0.97, top=0.92, bottom=0.1, wspace=0.36, hspace=0.4)
     plot_vectors(view.matches, axes=vectors, note=view.note)
     plot_search(view.result, axes=search)
     plot_magnitudes(view.matches, axes=magnitudes, note=view.note)
@@ -390,22 +395,17 @@ def plot_sky(
     if reference is not None:
         stars = _inside(plane.project(*reference), everything)
         axes.scatter(*stars.T, s=4, color=GREEN, linewidths=0, alpha=0.6, label=name, zorder=1)
-    axes.add_collection(
-        PolyCollection(
-            [each.before for each in outlines],
-            facecolors="none",
-            edgecolors=NEUTRAL,
-            linestyles="--",
-            linewidths=0.7,
-            label="before",
-        )
-    )
+    width = float(np.clip(30.0 / len(outlines), 0.3, 1.0))  # hundreds would be one blot
+
+    def draw(shapes: list[Floats], colour: str, label: str, dashes: str = "-") -> None:
+        look = {"facecolors": "none", "edgecolors": colour, "linestyles": dashes, "linewidths": width, "label": label}
+        axes.add_collection(PolyCollection(shapes, **look))
+
+    draw([each.before for each in outlines], NEUTRAL, "before", "--")
     for well, colour, label in ((True, BLUE, "after"), (False, VERMILION, "not aligned")):
         chosen = [each.after for each in outlines if (each.status == "COMPLETE") is well]
         if chosen:
-            axes.add_collection(
-                PolyCollection(chosen, facecolors="none", edgecolors=colour, linewidths=0.9, label=label)
-            )
+            draw(chosen, colour, label)
     _shifts(axes, outlines)
     _sky_axes(axes, everything)
     axes.set(xlabel=f"east of RA {plane.ra:.5f}°, arcsec", ylabel=f"north of Dec {plane.dec:+.5f}°, arcsec")
@@ -446,6 +446,12 @@ def _shifts(axes: Any, outlines: Sequence[Outline]) -> None:
     )
     length = round_length(longest)
     axes.quiverkey(arrows, 0.06, 0.04, length, f"moved by {length:g} mas", labelpos="E", color=BLUE)
+
+
+def _few_ticks(panels: Any) -> None:
+    """Small panels have no room for more, and ticks take most of the time of a plot."""
+    for axes in panels.flat:
+        axes.locator_params(nbins=5)
 
 
 def _figure(figure: Any, size: tuple[float, float]) -> Any:
