@@ -19,9 +19,18 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
     "sphinx.ext.mathjax",
+    "sphinx_gallery.gen_gallery",
     "sphinxcontrib.towncrier.ext",
 ]
-exclude_patterns = ["_build", "*.inc.rst", "changes/*"]
+exclude_patterns = ["_build", "*.inc.rst", "changes/*", "tutorials/*"]
+sphinx_gallery_conf = {
+    "examples_dirs": "tutorials",
+    "gallery_dirs": "auto_tutorials",
+    "within_subsection_order": "FileNameSortKey",
+    "abort_on_example_error": True,
+    "min_reported_time": 1e6,
+    "show_signature": False,
+}
 html_theme = "pydata_sphinx_theme"
 html_static_path = ["_static"]
 html_title = "tweakreg"

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers import run as call
-from helpers import statuses
+from helpers import statuses, wcs_of
 from tweakreg import saving
 from tweakreg.errors import ParameterError
 from tweakreg.report import plots
 from tweakreg.report.picture import make_picture
-from tweakreg.simulate import make_scene
+from tweakreg.simulate import make_scene, score
 from tweakreg.simulate.models import make_models
 from tweakreg.types import Pixels
 
@@ -168,6 +168,30 @@ def test_pictures_are_small_and_a_blank_one_is_black():
     assert np.unravel_index(np.argmax(picture.values), picture.values.shape)[0] in (149, 150)
     for nothing in (np.full(mask.shape, np.nan), np.zeros(mask.shape)):
         assert not make_picture(Pixels(data=nothing, error=None, mask=mask, bounds=None)).values.any()
+
+
+def test_general_removes_what_rscale_leaves(catalog_models, tmp_path):
+    """Three visits, whose detector has a skew that the files do not know: slopes of the residuals, and the truth."""
+    scene = make_scene(
+        size=512, pixel_scale=0.05, n_exposures=3, n_visits=3, visit_rolls=(-125.24, -88.60, -31.45), skew=0.02,
+        n_stars=800, visit_error=0.05, seed=47,
+    )  # fmt: skip
+    scene.reference_catalog().write(tmp_path / "refcat.ecsv")
+    slopes, errors = {}, {}
+    for geometry in ("rscale", "general"):
+        library = call(
+            catalog_models(scene, tmp_path, noise=0.05), use_custom_catalogs=True, fitgeometry=geometry,
+            abs_fitgeometry=geometry, abs_refcat=str(tmp_path / "refcat.ecsv"), save_matches=True,
+            output_dir=str(tmp_path / geometry),
+        )  # fmt: skip
+        errors[geometry] = score(wcs_of(library), scene.truth, 512).absolute
+        table = plots.of_stage(Table.read(next((tmp_path / geometry).glob("*_00003_*_matches.ecsv"))), "relative")
+        used = table[~table["clipped"]]
+        value, error, _ = plots.slope(used["x"], used["residual_ra"])
+        slopes[geometry] = abs(value) / error
+    assert slopes["rscale"] > 8.0
+    assert slopes["general"] < 0.5
+    assert (errors["general"] < 0.5 * errors["rscale"]).all()
 
 
 @pytest.mark.parametrize(("parameter", "module"), [("save_plots", "matplotlib"), ("save_report", "jinja2")])

@@ -49,7 +49,9 @@ def pair_offsets(library):
 def rms_of(caplog):
     """Residual rms per image, mas, as the log says."""
     return [
-        float(record.message.split("rms ")[1].split(" mas")[0]) for record in caplog.records if "rms " in record.message
+        float(record.message.split(", rms ")[1].split(" mas")[0])
+        for record in caplog.records
+        if ", rms " in record.message
     ]
 
 

@@ -101,7 +101,7 @@ def test_one_line_per_image_and_stage(scene, scene_files, caplog):
     assert len(lines) == 2 * len(scene.exposures)
     assert sum("reference: the others" in line for line in lines) == 2
     assert sum("matches" in line and "rms" in line and "mas" in line for line in lines) == 14
-    assert "8 images: 8 COMPLETE" in caplog.text
+    assert "8 images in 4 groups: 8 COMPLETE" in caplog.text
 
 
 def test_inputs_are_not_changed(scene, scene_files):

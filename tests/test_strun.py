@@ -51,7 +51,7 @@ def test_association_in_aligned_exposures_out(scene_files, tmp_path):
     refcat = scene_files.parent / "refcat.ecsv"
     done = strun("tweakreg", scene_files, f"--abs_refcat={refcat}", "--roundhi=0.6", "--brightest=None", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "8 images: 8 COMPLETE" in done.stderr
+    assert "8 images in 4 groups: 8 COMPLETE" in done.stderr
     assert len(list(tmp_path.glob("*_tweakreg.fits"))) == 8
     assert (tmp_path / "scene_tweakreg_asn.json").exists()
 

@@ -94,7 +94,7 @@ def _residual_panel(axis: Any, position: Floats, residual: Floats, used: Bools, 
         ends = np.array([position[used].min(), position[used].max()])
         value, error, level = line
         digits = max(0, 1 - int(np.floor(np.log10(max(error, 1e-9)))))
-        label = f"{value:+.{digits}f} ± {error:.{digits}f} mas / 1000 px"
+        label = f"{round(value, digits) + 0.0:+.{digits}f} ± {error:.{digits}f} mas / 1000 px"
         axis.plot(ends, level + value * ends / 1000.0, color=VERMILION, lw=1.2, label=label)
     axis.legend(loc="upper center", borderpad=0.2, handlelength=1.2, labelspacing=0.2)
 
@@ -157,7 +157,7 @@ def plot_vectors(matches: Table, *, axes: Any = None, note: str = _NOTHING) -> A
                 width=0.004,
             )
     length = round_length(2.0 * typical)
-    axes.quiverkey(arrows, 0.08, 0.05, length, f"{length:g} mas", labelpos="E", color=VERMILION)
+    axes.quiverkey(arrows, 0.14, 0.05, length, f"{length:g} mas", labelpos="E", color=VERMILION)
     _sky_axes(axes, xy)
     return axes
 
@@ -398,7 +398,13 @@ def plot_sky(
     width = float(np.clip(30.0 / len(outlines), 0.3, 1.0))  # hundreds would be one blot
 
     def draw(shapes: list[Floats], colour: str, label: str, dashes: str = "-") -> None:
-        look = {"facecolors": "none", "edgecolors": colour, "linestyles": dashes, "linewidths": width, "label": label}
+        look: dict[str, Any] = {
+            "facecolors": "none",
+            "edgecolors": colour,
+            "linestyles": dashes,
+            "linewidths": width,
+            "label": label,
+        }
         axes.add_collection(PolyCollection(shapes, **look))
 
     draw([each.before for each in outlines], NEUTRAL, "before", "--")
@@ -445,7 +451,7 @@ def _shifts(axes: Any, outlines: Sequence[Outline]) -> None:
         *centres.T, *moves.T, angles="xy", scale_units="xy", scale=longest / (0.12 * width), color=BLUE, width=0.003
     )
     length = round_length(longest)
-    axes.quiverkey(arrows, 0.06, 0.04, length, f"moved by {length:g} mas", labelpos="E", color=BLUE)
+    axes.quiverkey(arrows, 0.1, 0.04, length, f"moved by {length:g} mas", labelpos="E", color=BLUE)
 
 
 def _few_ticks(panels: Any) -> None:

@@ -35,12 +35,15 @@ class Detector:
         arcsec.
     distortion : float
         Displacement in the corners, as a share of the size.
+    skew : float
+        By how much the angle between the axes differs from 90 degrees, degrees.
     """
 
     name: str
     size: int
     pixel_scale: float
     distortion: float = 2e-3
+    skew: float = 0.0
 
     @property
     def v2_ref(self) -> float:
@@ -136,6 +139,7 @@ def _to_v2v3(detector: Detector) -> Any:
     angle, scale = np.radians(detector.v3yangle), detector.pixel_scale * half
     parity = detector.vparity
     matrix = scale * np.array([[parity * np.cos(angle), np.sin(angle)], [-parity * np.sin(angle), np.cos(angle)]])
+    matrix = matrix @ [[1.0, np.sin(np.radians(detector.skew))], [0.0, np.cos(np.radians(detector.skew))]]
     centre = (detector.size - 1.0) / 2.0
     normalise = (models.Shift(-centre) & models.Shift(-centre)) | (models.Scale(1 / half) & models.Scale(1 / half))
     polynomial = models.Mapping((0, 1, 0, 1)) | forward[0] & forward[1]

@@ -14,7 +14,7 @@ import numpy as np
 from tweakreg.files import staging
 from tweakreg.simulate.instrument import to_pixels
 from tweakreg.simulate.pixels import render
-from tweakreg.simulate.scene import Scene, SimulatedExposure
+from tweakreg.simulate.scene import Scene, SceneConfig, SimulatedExposure
 from tweakreg.types import SourceCatalog
 from tweakreg.wcs.footprint import pixel_bounds, s_region
 
@@ -32,13 +32,13 @@ def make_model(scene: Scene, exposure: SimulatedExposure, *, pixels: bool = True
         model.dq = (
             saturated * (flags["SATURATED"] | flags["DO_NOT_USE"]) + bad * np.uint32(flags["DO_NOT_USE"])
         ).astype(np.uint32)
-    _set_metadata(model, exposure)
+    _set_metadata(model, scene.config, exposure)
     model.meta.wcs = deepcopy(exposure.wcs)
     model.meta.wcsinfo.s_region = s_region(exposure.wcs, pixel_bounds(exposure.wcs, (size, size)))
     return model
 
 
-def _set_metadata(model: Any, exposure: SimulatedExposure) -> None:
+def _set_metadata(model: Any, config: SceneConfig, exposure: SimulatedExposure) -> None:
     detector, meta = exposure.detector, model.meta
     local = exposure.pointing.at(detector.v2_ref, detector.v3_ref)
     meta.filename = exposure.filename
@@ -49,13 +49,18 @@ def _set_metadata(model: Any, exposure: SimulatedExposure) -> None:
         program_number="09999",
         observation_number="001",
         visit_number=f"{exposure.visit + 1:03d}",
-        visit_group="02",
+        visit_group=config.visit_group,
         sequence_id="1",
         activity_id="01",
         exposure_number=str(exposure.number + 1),
     )
     meta.instrument.instance.update(
-        name="NIRCAM", detector=detector.name, channel="SHORT", module=detector.name[3], filter="F200W", pupil="CLEAR"
+        name="NIRCAM",
+        detector=detector.name,
+        channel="SHORT",
+        module=detector.name[3],
+        filter=config.filter,
+        pupil="CLEAR",
     )
     meta.exposure.instance.update(type="NRC_IMAGE", start_time=60676.0, mid_time=60676.01, end_time=60676.02)
     meta.exposure.instance.update(exposure_time=1728.0, effective_exposure_time=1728.0, measurement_time=1728.0)

@@ -39,6 +39,13 @@ class SceneConfig:
         Share of pixels that are flagged and hold nonsense.
     ra, dec, roll : float
         Of the field.
+    visit_rolls : tuple of float
+        Of each visit, instead of `roll`.
+    skew : float
+        Angle by which the detectors' axes are not perpendicular, of which the files do not know.
+    filter : str
+    visit_group : str
+        Two digits: exposures in other filters of the same visit have another one.
     dither : float
         Exposures lie within this share of the field's size.
     pattern : str
@@ -82,6 +89,10 @@ class SceneConfig:
     ra: float = 80.5
     dec: float = -69.5
     roll: float = 35.0
+    visit_rolls: tuple[float, ...] = ()
+    skew: float = 0.0
+    filter: str = "F200W"
+    visit_group: str = "02"
     dither: float = 0.1
     pattern: str = "dither"
     visit_error: float = 0.3
@@ -195,17 +206,19 @@ def make_scene(config: SceneConfig | None = None, **changes: Any) -> Scene:
         for which, east, north, roll in config.extra_errors:
             if which == number:
                 error, turn = error + [east, north], turn + roll
-        truth = _pointing(centre, offset, config.roll, v2, v3)
-        said = _pointing(centre, offset + error, config.roll + turn, v2, v3)
+        visit_name = f"jw09999001{visit + 1:03d}_{config.visit_group}101"
+        aim = config.visit_rolls[visit] if config.visit_rolls else config.roll
+        truth = _pointing(centre, offset, aim, v2, v3)
+        said = _pointing(centre, offset + error, aim + turn, v2, v3)
         for detector in detectors:
             factor = 1.0 + 5e-5 if config.aberration else None
             exposures.append(
                 SimulatedExposure(
-                    filename=f"jw09999001{visit + 1:03d}_02101_{number + 1:05d}_{detector.name.lower()}_cal.fits",
+                    filename=f"{visit_name}_{number + 1:05d}_{detector.name.lower()}_cal.fits",
                     detector=detector,
                     number=number,
                     visit=visit,
-                    truth=make_wcs(detector, truth, aberration=factor),
+                    truth=make_wcs(replace(detector, skew=config.skew), truth, aberration=factor),
                     wcs=make_wcs(detector, said, aberration=factor),
                     pointing=said,
                 )

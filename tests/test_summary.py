@@ -1,0 +1,91 @@
+"""What is said while a run goes on, and at its end."""
+
+from __future__ import annotations
+
+import io
+import logging
+
+import pytest
+
+from helpers import run
+from tweakreg.progress import progress
+from tweakreg.report.lines import failure_groups, summary_lines
+
+FIND = {"roundhi": 0.6}
+
+
+def said(caplog):
+    """The lines of the summary."""
+    return [record.getMessage() for record in caplog.records if record.name == "tweakreg.step"]
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_is_for_terminals(monkeypatch, terminal):
+    stream = io.StringIO()
+    stream.isatty = lambda: terminal
+    monkeypatch.setattr("sys.stderr", stream)
+    with progress(3, "sources") as count:
+        for _ in range(3):
+            count()
+    assert ("sources" in stream.getvalue()) is terminal
+
+
+def test_an_interruption_says_how_far_it_came(caplog):
+    with pytest.raises(KeyboardInterrupt), progress(3, "plots") as count:
+        count()
+        raise KeyboardInterrupt
+    assert "interrupted in plots, after 1 of 3 images" in caplog.text
+
+
+def test_the_summary_names_every_file_that_was_written(scene_files, tmp_path, caplog):
+    caplog.set_level(logging.INFO, logger="tweakreg")
+    run(
+        scene_files, abs_refcat=str(scene_files.parent / "refcat.ecsv"), save_results=True, save_correction=True,
+        save_matches=True, save_refcat=True, save_catalogs=True, save_abs_catalog=True, save_plots=True,
+        save_report=True, output_dir=str(tmp_path), **FIND,
+    )  # fmt: skip
+    lines = said(caplog)
+    assert len(lines) <= 10
+    assert lines[0].startswith("8 images in 4 groups: 8 COMPLETE")
+    (where,) = [line for line in lines if str(tmp_path) in line]
+    names = where.split(": ", 1)[1].split(", ")
+    for path in tmp_path.iterdir():
+        assert any(path.name == name or path.name.endswith(name.split(" (")[0].lstrip("*")) for name in names), path
+    counted = sum(int(name.split("(")[1].rstrip(")")) if "(" in name else 1 for name in names)
+    assert counted == len(list(tmp_path.iterdir()))
+
+
+def test_a_dry_run_says_so(scene_files, tmp_path, caplog):
+    caplog.set_level(logging.INFO, logger="tweakreg")
+    run(scene_files, dry_run=True, save_results=True, output_dir=str(tmp_path), **FIND)
+    assert said(caplog)[0].endswith("(dry run)") or "(dry run)" in " ".join(said(caplog))
+
+
+def tree(name, status, relative, absolute="NOT_REQUESTED"):
+    stages = {"relative": {"outcome": relative}, "absolute": {"outcome": absolute}}
+    return {"name": name, "group": name, "status": status, "stages": stages, "dry_run": False}
+
+
+def test_many_kinds_of_failure_fit_into_ten_lines(tmp_path):
+    outcomes = ["TOO_FEW_SOURCES", "AMBIGUOUS", "WORSE", "TOO_LARGE", "SINGULAR"]
+    trees = [tree(f"image{i}", "FAILED", outcomes[i % 5]) for i in range(50)]
+    lines = summary_lines(trees, [tmp_path / f"image{i}_tweakreg.fits" for i in range(50)], 1.0)
+    assert len(lines) <= 10
+    assert any("3 further reasons" in line for line in lines)
+    assert any("*_tweakreg.fits (50)" in line for line in lines)
+    assert max(map(len, lines)) < 600
+
+
+@pytest.mark.parametrize(
+    ("relative", "absolute", "stage", "outcome"),
+    [
+        ("TOO_FEW_SOURCES", "TOO_FEW_SOURCES", "relative", "TOO_FEW_SOURCES"),
+        ("NO_OVERLAP", "TOO_FEW_MATCHES", "absolute", "TOO_FEW_MATCHES"),
+        ("ALIGNED", "NO_REFERENCE", "absolute", "NO_REFERENCE"),
+        ("NOT_NEEDED", "NOT_REQUESTED", "relative", "NOT_NEEDED"),
+    ],
+)
+def test_the_reason_of_a_failure_is_the_one_that_can_be_helped(relative, absolute, stage, outcome):
+    (failure,) = failure_groups([tree("one", "FAILED", relative, absolute)])
+    assert (failure.stage, failure.outcome.name) == (stage, outcome)
+    assert failure.names == ("one",)
