@@ -33,13 +33,18 @@ def _fit_text(result: StageResult) -> str:
     fit, match = result.fit, result.match
     assert fit is not None and match is not None
     kind = "group" if result.stage is Stage.RELATIVE else "catalog"
-    chance = f"{match.false_probability:.1g}" if match.false_probability > 0.0 else "< 1e-300"
+    chance = chance_text(match.false_probability)
     east, north = fit.affine.shift * MAS_PER_ARCSEC
     return (
         f"aligned to {kind} {result.reference}: {len(match)} matches, {fit.n_clipped} clipped, "
         f"rms {fit.rms * MAS_PER_ARCSEC:.2f} mas, {fit.geometry} ({east:+.2f}, {north:+.2f}) mas, "
         f"{fit.affine.rotation:+.5f}°, p(chance) {chance}"
     )
+
+
+def chance_text(probability: float) -> str:
+    """A probability that may be too small for a number."""
+    return f"{probability:.1g}" if probability > 0.0 else "< 1e-300"
 
 
 def summary_lines(trees: Sequence[Tree], written: Sequence[Path], seconds: float) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tweakreg.report import plots
-from tweakreg.report.lines import failure_groups, result_lines, stages_asked
+from tweakreg.report.lines import chance_text, failure_groups, result_lines, stages_asked
 from tweakreg.report.views import ImageView, Outline
 from tweakreg.results import Tree
 from tweakreg.types import Alignment
@@ -80,7 +80,7 @@ def write_page(
         loader=jinja2.PackageLoader("tweakreg.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    environment.filters |= {"number": _number, "words": _words}
+    environment.filters |= {"number": _number, "words": _words, "chance": chance_text}
     with plots.style(plots.NEUTRAL, "none", 9.0):
         sky = _drawing(plots.sky_figure(outlines, alignment))
     page = environment.get_template("page.html").stream(

@@ -24,7 +24,7 @@ NEUTRAL = "#808080"
 
 _USED = {"marker": "o", "s": 9, "color": BLUE, "linewidths": 0, "alpha": 0.85}
 _CLIPPED = {"marker": "x", "s": 22, "color": ORANGE, "linewidths": 1.2}
-_UNMATCHED = {"marker": "s", "s": 14, "facecolors": "none", "edgecolors": VERMILION, "linewidths": 0.8}
+_UNMATCHED = {"marker": "s", "facecolors": "none", "edgecolors": VERMILION, "linewidths": 0.8, "alpha": 0.7}
 
 #: So many stars of a catalog are enough for a map.
 _MOST_STARS = 5000
@@ -295,7 +295,10 @@ def plot_sources(view: ImageView, *, axes: Any = None) -> Any:
     rings = {"marker": "o", "s": 30, "facecolors": "none", "edgecolors": BLUE, "linewidths": 1.0}
     axes.scatter(x[~clipped], y[~clipped], **rings, label=f"{(~clipped).sum()} used")
     axes.scatter(x[clipped], y[clipped], **_CLIPPED, label=f"{clipped.sum()} clipped")
-    axes.scatter(view.x[~matched], view.y[~matched], **_UNMATCHED, label=f"{(~matched).sum()} unmatched")
+    size = float(np.clip(2000.0 / max(len(view.x), 1), 2.0, 14.0))  # a thousand must leave room for the others
+    axes.scatter(
+        view.x[~matched], view.y[~matched], size, **_UNMATCHED, label=f"{(~matched).sum()} unmatched", zorder=1
+    )
     axes.set(xlabel="x, pixels", ylabel="y, pixels", aspect="equal")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, columnspacing=1.0)
     if not len(view.x):

@@ -1,0 +1,68 @@
+"""The page about a run of many images: how large it is, what drawing it costs, and how fast a browser opens it."""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+from tweakreg import TweakRegStep
+from tweakreg.simulate import make_scene
+from tweakreg.simulate.models import write_scene
+
+
+def seconds_to_open(page: Path) -> list[float]:
+    """Seconds from asking for the page to its load event, three times, each in a new window."""
+    from playwright.sync_api import sync_playwright
+
+    options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync"]
+    times = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=options)
+        for _ in range(3):
+            window = browser.new_page()
+            start = time.perf_counter()
+            window.goto(page.as_uri(), wait_until="load")
+            times.append(time.perf_counter() - start)
+            window.close()
+        browser.close()
+    return times
+
+
+def main() -> None:
+    """Simulate, align without and with the page, and print a comparison."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, default=200)
+    parser.add_argument("--size", type=int, default=400, help="pixels per side")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        scene = make_scene(
+            size=options.size, n_exposures=options.images // 2, n_visits=5, detectors=("NRCA1", "NRCA2"), n_stars=150,
+            dither=2.0, blank=(7,), extra_errors=((3, 4.0, 0.0, 0.0),), seed=5,
+        )  # fmt: skip
+        association = write_scene(scene, folder)
+        seconds = []
+        for report in (False, True):
+            start = time.process_time()
+            TweakRegStep.call(
+                association, abs_refcat=str(folder / "refcat.ecsv"), roundhi=0.6, save_report=report,
+                output_dir=str(folder / "out"), configure_log=False,
+            )  # fmt: skip
+            seconds.append(time.process_time() - start)
+        page = next((folder / "out").glob("*_report.html"))
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
+        print(f"{options.images} images of {options.size} x {options.size} pixels, two stages")
+        print(f"size of the page          {page.stat().st_size / 1e6:.1f} MB")
+        print(
+            f"CPU per image             {seconds[0] / options.images:.2f} s without, {seconds[1] / options.images:.2f} s with"
+        )
+        print(f"peak memory               {peak:.0f} MB")
+        print("seconds to open           " + ", ".join(f"{value:.2f}" for value in seconds_to_open(page)))
+
+
+if __name__ == "__main__":
+    main()
