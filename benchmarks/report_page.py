@@ -57,9 +57,8 @@ def main() -> None:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024.0
         print(f"{options.images} images of {options.size} x {options.size} pixels, two stages")
         print(f"size of the page          {page.stat().st_size / 1e6:.1f} MB")
-        print(
-            f"CPU per image             {seconds[0] / options.images:.2f} s without, {seconds[1] / options.images:.2f} s with"
-        )
+        without, with_page = (value / options.images for value in seconds)
+        print(f"CPU per image             {without:.2f} s without, {with_page:.2f} s with")
         print(f"peak memory               {peak:.0f} MB")
         print("seconds to open           " + ", ".join(f"{value:.2f}" for value in seconds_to_open(page)))
 
