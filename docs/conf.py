@@ -28,7 +28,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": "auto_tutorials",
     "within_subsection_order": "FileNameSortKey",
     "abort_on_example_error": True,
-    "min_reported_time": 1e6,
+    "write_computation_times": False,
     "show_signature": False,
 }
 html_theme = "pydata_sphinx_theme"

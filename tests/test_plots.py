@@ -95,7 +95,7 @@ def test_a_clipped_star_far_away_does_not_hide_the_others(matches):
 def test_round_lengths(length):
     rounded = plots.round_length(length)
     assert rounded <= length * (1.0 + 1e-6) < 2.5 * rounded * (1.0 + 1e-5)
-    assert float(f"{rounded:.0e}") == rounded
+    assert float(f"{rounded:.0e}") == pytest.approx(rounded)
     assert f"{rounded:e}"[0] in "125"
 
 
