@@ -19,9 +19,9 @@ from tweakreg.find.finders import find_sources
 from tweakreg.observatory import jwst
 from tweakreg.parameters import make_config
 from tweakreg.simulate import make_scene
-from tweakreg.simulate.instrument import to_pixels
 from tweakreg.simulate.models import make_catalog, make_model
 from tweakreg.types import Outcome, ReferenceCatalog
+from tweakreg.wcs.footprint import to_pixels
 
 
 def normalised_errors(absolute: bool, pixels: bool, seed: int) -> np.ndarray:

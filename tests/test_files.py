@@ -10,13 +10,12 @@ from astropy.table import Table
 
 from helpers import look, write_association
 from tweakreg import ModelLibrary
-from tweakreg.errors import CatalogError, InputError, OutputError, ServiceError
+from tweakreg.errors import CatalogError, InputError, OutputError
 from tweakreg.observatory.association import load_association, output_association
 from tweakreg.observatory.catalogs import custom_catalogs, read_catfile
 from tweakreg.observatory.library import open_library
 from tweakreg.observatory.output import plan_outputs, stem
 from tweakreg.reference.file import read_reference
-from tweakreg.reference.service import query_service
 
 
 @pytest.fixture
@@ -254,61 +253,7 @@ def test_reference_rows_without_position_are_left_out_and_said(tmp_path, caplog)
     Table({"RA": [1.0, np.nan], "DEC": [3.0, 4.0], "pmra": [0.0, 1.0]}).write(tmp_path / "ref.ecsv")
     assert len(read_reference(tmp_path / "ref.ecsv")) == 1
     assert "1 of 2 rows" in caplog.text
-    assert "proper motions are not used" in caplog.text
-
-
-@pytest.mark.parametrize("answer", ["<html>503</html>", "5,6\n", ConnectionError("refused"), TimeoutError("")])
-def test_every_failure_of_a_service_is_one_error(monkeypatch, answer):
-    from stcal.tweakreg import astrometric_utils
-
-    class Response:
-        status_code = 200
-        content = answer.encode() if isinstance(answer, str) else b""
-
-    def get(*args, **kwargs):
-        if isinstance(answer, Exception):
-            raise answer
-        return Response()
-
-    monkeypatch.setattr(astrometric_utils.requests, "get", get)
-    with pytest.raises(ServiceError, match="GAIADR3 did not answer"):
-        query_service("gaiadr3", 10.0, 20.0, 0.1, 2025.0)
-
-
-def test_a_service_that_answers(monkeypatch):
-    from stcal.tweakreg import astrometric_utils
-
-    class Response:
-        status_code = 200
-        content = b"ra,dec,mag,pmra,pmdec,objID,epoch\n10.0,20.0,15.0,1.0,2.0,5,2025.0\n10.1,20.1,16.0,,,6,2016.0\n"
-
-    monkeypatch.setattr(astrometric_utils.requests, "get", lambda *args, **kwargs: Response())
-    catalog = query_service("GAIADR3", 10.0, 20.0, 0.1, 2025.0)
-    assert catalog.ra == pytest.approx([10.0])
-    assert catalog.name == "GAIADR3"
-
-
-def test_an_answer_without_stars_is_an_empty_catalog(monkeypatch):
-    from stcal.tweakreg import astrometric_utils
-
-    class Response:
-        status_code = 200
-        content = b"No data records found"
-
-    monkeypatch.setattr(astrometric_utils.requests, "get", lambda *args, **kwargs: Response())
-    assert len(query_service("GAIADR3", 10.0, 20.0, 0.1, 2025.0)) == 0
-
-
-def test_the_body_of_an_error_is_never_parsed(monkeypatch):
-    from stcal.tweakreg import astrometric_utils
-
-    class Response:
-        status_code = 500
-        content = b"ra,dec,mag,pmra,pmdec,objID,epoch\n10.0,20.0,15.0,1.0,2.0,5,2025.0\n"
-
-    monkeypatch.setattr(astrometric_utils.requests, "get", lambda *args, **kwargs: Response())
-    with pytest.raises(ServiceError, match="HTTP status 500"):
-        query_service("GAIADR3", 10.0, 20.0, 0.1, 2025.0)
+    assert "no row" not in caplog.text
 
 
 def test_an_open_library_keeps_its_association_and_its_files_are_not_replaced(folder, names):

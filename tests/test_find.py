@@ -17,9 +17,9 @@ from tweakreg.find.custom import read_catalog
 from tweakreg.find.finders import find_peaks, find_sources
 from tweakreg.find.save import write_catalog
 from tweakreg.observatory.jwst import read_pixels
-from tweakreg.simulate.instrument import to_pixels
 from tweakreg.simulate.models import make_model
 from tweakreg.types import FindConfig, Pixels, SourceCatalog
+from tweakreg.wcs.footprint import to_pixels
 
 FINDERS = {
     "iraf": FindConfig(starfinder="iraf", roundhi=0.6, brightest=None),

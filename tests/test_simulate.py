@@ -6,8 +6,8 @@ import pytest
 from tweakreg.cli import main
 from tweakreg.plane import separation
 from tweakreg.simulate import make_scene, score
-from tweakreg.simulate.instrument import to_pixels
 from tweakreg.simulate.pixels import add_stars, render
+from tweakreg.wcs.footprint import to_pixels
 
 
 def test_true_positions_are_exact(scene):

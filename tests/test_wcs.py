@@ -6,10 +6,10 @@ import pytest
 
 from tweakreg.errors import WCSError
 from tweakreg.plane import TangentPlane, separation
-from tweakreg.simulate.instrument import Detector, Pointing, make_wcs, to_pixels
+from tweakreg.simulate.instrument import Detector, Pointing, make_wcs
 from tweakreg.types import Affine, SipConfig
 from tweakreg.wcs.corrector import TelescopeAngles, correct
-from tweakreg.wcs.footprint import pixel_bounds, pixel_scale, s_region, sky
+from tweakreg.wcs.footprint import pixel_bounds, pixel_scale, s_region, sky, to_pixels
 from tweakreg.wcs.sip import approximate
 
 SIZE = 512

@@ -175,7 +175,7 @@ print(*sorted(path.name for path in (folder / "aligned").iterdir()), sep="\n")
 # --any-wcs``.
 
 other = make_scene(config, filter="F115W", visit_group="04", dither=0.05)
-other = replace(other, ra=scene.ra, dec=scene.dec, flux=scene.flux)
+other = replace(other, ra=scene.ra, dec=scene.dec, flux=scene.flux, motion=scene.motion)
 models = list(make_models(other))
 print("before", errors(ModelLibrary(models), other).round(2))
 for model, path in zip(models, sorted((folder / "aligned").glob("*_correction.asdf")), strict=True):

@@ -7,6 +7,7 @@ from typing import Any
 __version__ = version("tweakreg")
 
 __all__ = [
+    "SINGLE_GROUP_REFCAT",
     "ModelLibrary",
     "TweakRegStep",
     "__version__",
@@ -19,6 +20,7 @@ __all__ = [
 _LAZY = {
     "TweakRegStep": "tweakreg.step",
     "ModelLibrary": "tweakreg.observatory.library",
+    "SINGLE_GROUP_REFCAT": "tweakreg.reference.providers",
     "adjust_wcs": "tweakreg.wcs.adjust",
     "read_correction": "tweakreg.observatory.correction",
     "read_result": "tweakreg.observatory.jwst",

@@ -26,9 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo.add_argument("--seed", type=int, default=0, help="seed of the random numbers [0]")
     demo.add_argument("--plot", type=Path, help="also draw the errors before and after into this file")
     _add_correction(commands)
+    _add_refcat(commands)
     options = parser.parse_args(arguments)
     try:
-        return _demo(options) if options.command == "demo" else _correction(options)
+        return {"demo": _demo, "correction": _correction, "refcat": _refcat}[options.command](options)
     except TweakRegError as error:
         print(f"tweakreg {options.command}: {error}", file=sys.stderr)
         return 1
@@ -55,6 +56,29 @@ def _add_correction(commands: Any) -> None:
     actions.add_parser("show", help="say what a correction is").add_argument("correction", type=Path)
     compose.add_argument("--author", help="who composed it")
     compose.add_argument("--description", help="what it is for")
+
+
+def _add_refcat(commands: Any) -> None:
+    refcat = commands.add_parser("refcat", help="fetch reference catalogs")
+    fetch = refcat.add_subparsers(dest="action", required=True).add_parser(
+        "fetch", help="fetch the stars around exposures into one file, which can be an abs_refcat"
+    )
+    fetch.add_argument("inputs", type=Path, nargs="+", help="an association, or exposures")
+    fetch.add_argument("-o", "--output", type=Path, required=True, help="new file, .parquet or .ecsv")
+    fetch.add_argument("--catalog", default="GAIADR3", help="a name, or the URL or folder of a HATS catalog [GAIADR3]")
+    fetch.add_argument("--margin", type=float, default=60.0, help="beyond the exposures, arcsec [60]")
+    fetch.add_argument("--timeout", type=float, default=30.0, help="for each answer, seconds [30]")
+    fetch.add_argument("--retries", type=int, default=2, help="how often to ask again [2]")
+
+
+def _refcat(options: argparse.Namespace) -> int:
+    from tweakreg.refcat import write_bundle
+
+    number = write_bundle(
+        options.inputs, options.output, options.catalog, options.margin, options.timeout, options.retries
+    )
+    print(f"Wrote {number} stars to {options.output}")
+    return 0
 
 
 def _correction(options: argparse.Namespace) -> int:

@@ -7,15 +7,17 @@ import math
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from tweakreg.errors import ParameterError
-from tweakreg.reference.service import SERVICES, is_service
+from tweakreg.reference.cache import cache_folder
+from tweakreg.reference.providers import CATALOGS, Request, is_file
+from tweakreg.reference.service import Patience
 from tweakreg.spec import SPEC
-from tweakreg.types import FindConfig, SipConfig, Stage, StageConfig
+from tweakreg.types import FindConfig, Selection, SipConfig, Stage, StageConfig
 
 CATALOG_FORMATS = ("ecsv", "fits")
 OUTPUT_TYPES = ("fits", "asdf")
@@ -24,7 +26,7 @@ OUTPUT_TYPES = ("fits", "asdf")
 _EXTRAS = {"save_plots": ("matplotlib",), "save_report": ("matplotlib", "jinja2")}
 
 _POSITIVE = ("snr_threshold", "kernel_fwhm", "sigma_radius", "sigma", "searchrad", "separation", "tolerance")
-_POSITIVE_ABSOLUTE = ("abs_sigma", "abs_searchrad", "abs_separation", "abs_tolerance")
+_POSITIVE_ABSOLUTE = ("abs_sigma", "abs_searchrad", "abs_separation", "abs_tolerance", "service_timeout")
 _POSITIVE_SIP = ("sip_max_pix_error", "sip_max_inv_pix_error")
 
 
@@ -40,7 +42,13 @@ class Config:
         None when no absolute alignment is asked for.
     sip : SipConfig
     abs_refcat : str
-        File or service; empty for none.
+        As given; empty for none.
+    request : Request or None
+        The reference catalogs in order, and how to get at them.
+    refimage : str
+        Image whose sources are the reference; empty for none.
+    sources : Selection
+        Of the sources of the exposures.
     expand_refcat : bool
         The effective value: always true with an absolute alignment.
     enforce_user_order : bool
@@ -61,6 +69,9 @@ class Config:
     absolute: StageConfig | None
     sip: SipConfig
     abs_refcat: str = ""
+    request: Request | None = None
+    refimage: str = ""
+    sources: Selection = field(default_factory=lambda: Selection(units="pixels"))
     expand_refcat: bool = False
     enforce_user_order: bool = False
     use_custom_catalogs: bool = False
@@ -127,15 +138,24 @@ def make_config(values: Mapping[str, Any]) -> Config:
     catfile = _path(values["catfile"])
     if values["use_custom_catalogs"] and catfile and not Path(catfile).is_file():
         raise ParameterError("catfile", catfile, "there is no such file")
-    abs_refcat = values["abs_refcat"].strip()
-    if abs_refcat and not is_service(abs_refcat) and not Path(_path(abs_refcat)).is_file():
-        raise ParameterError("abs_refcat", abs_refcat, f"must be an existing file or one of {', '.join(SERVICES)}")
+    abs_refcat, refimage = values["abs_refcat"].strip(), _path(values["refimage"])
+    request = _request(abs_refcat, values)
+    if refimage and not Path(refimage).is_file():
+        raise ParameterError("refimage", refimage, "there is no such file")
+    if refimage and abs_refcat and values["refxyunits"] != "pixels":
+        raise ParameterError("refimage", refimage, "cannot be used together with abs_refcat: set one of them")
+    if values["refxyunits"] == "pixels" and not (refimage and abs_refcat):
+        raise ParameterError("refxyunits", "pixels", "needs refimage, and a file abs_refcat with pixels of it")
+    for prefix in ("", "r"):
+        low, high = values[f"{prefix}minflux"], values[f"{prefix}maxflux"]
+        if low is not None and high is not None and low > high:
+            raise ParameterError(f"{prefix}minflux", low, f"must not be greater than {prefix}maxflux = {high}")
     relative = _stage(Stage.RELATIVE, values, "")
     absolute = _stage(Stage.ABSOLUTE, values, "abs_")
     return Config(
         find=_find(values),
         relative=relative,
-        absolute=absolute if abs_refcat else None,
+        absolute=absolute if abs_refcat or refimage else None,
         sip=SipConfig(
             approximate=values["sip_approx"],
             max_pix_error=values["sip_max_pix_error"],
@@ -144,8 +164,11 @@ def make_config(values: Mapping[str, Any]) -> Config:
             inv_degree=values["sip_inv_degree"],
             npoints=values["sip_npoints"],
         ),
-        abs_refcat=abs_refcat,
-        expand_refcat=values["expand_refcat"] or bool(abs_refcat),
+        abs_refcat=abs_refcat or refimage,
+        request=request,
+        refimage=refimage,
+        sources=_selection(values, "", "pixels" if values["xyunits"] == "pixels" else "degrees"),
+        expand_refcat=values["expand_refcat"] or bool(abs_refcat or refimage),
         enforce_user_order=values["enforce_user_order"],
         use_custom_catalogs=values["use_custom_catalogs"],
         catfile=catfile,
@@ -155,6 +178,46 @@ def make_config(values: Mapping[str, Any]) -> Config:
         workers=_workers(values["maximum_cores"]),
         wcsname=values["wcsname"].strip(),
         **{name: values[name] for name in _AS_THEY_ARE},
+    )
+
+
+def _request(abs_refcat: str, values: Mapping[str, Any]) -> Request | None:
+    """The reference catalogs in order; files among them must exist."""
+    if not abs_refcat:
+        return None
+    names = []
+    for parameter, value in (("abs_refcat", abs_refcat), ("abs_fallback", values["abs_fallback"])):
+        for name in value.split(",") if parameter == "abs_fallback" else [value]:
+            name = name.strip()
+            if not name:
+                continue
+            if is_file(name) and not Path(_path(name)).is_file():
+                known = f"an existing file, the URL or folder of a HATS catalog, or one of {', '.join(CATALOGS)}"
+                raise ParameterError(parameter, name, f"must be {known}")
+            names.append(_path(name) if is_file(name) else name)
+    return Request(
+        names=tuple(names),
+        selection=_selection(values, "r", values["refxyunits"]),
+        patience=Patience(timeout=values["service_timeout"], retries=values["service_retries"]),
+        cache=cache_folder(values["refcat_cache"]),
+    )
+
+
+def _selection(values: Mapping[str, Any], prefix: str, units: str) -> Selection:
+    """Columns and cuts of the exposures' catalogs, or with prefix "r" of the reference."""
+    reference = prefix == "r"
+    return Selection(
+        x=values["refxcol" if reference else "xcol"].strip(),
+        y=values["refycol" if reference else "ycol"].strip(),
+        flux=values[f"{prefix}fluxcol"].strip(),
+        units=units,
+        origin=0 if reference else int(values["pixel_origin"]),
+        magnitudes=values[f"{prefix}fluxunits"] == "mag",
+        min_flux=values[f"{prefix}minflux"],
+        max_flux=values[f"{prefix}maxflux"],
+        brightest=values["refnbright" if reference else "nbright"],
+        max_ruwe=values["abs_max_ruwe"] if reference else None,
+        drop_duplicates=values["abs_drop_duplicates"] if reference else False,
     )
 
 
@@ -198,10 +261,12 @@ def _find(values: Mapping[str, Any]) -> FindConfig:
 
 def _stage(stage: Stage, values: Mapping[str, Any], prefix: str) -> StageConfig:
     """The same record for both stages; what has no parameter of its own there is common to both."""
-    names = set(StageConfig.__dataclass_fields__) - {"stage", "xoffset", "yoffset"}
+    names = set(StageConfig.__dataclass_fields__) - {"stage", "xoffset", "yoffset", "weighted", "error_floor"}
     fields = {name: values[prefix + name if prefix + name in values else name] for name in names}
     if stage is Stage.RELATIVE:
         fields |= {"xoffset": values["xoffset"], "yoffset": values["yoffset"]}
+    else:
+        fields |= {"weighted": values["abs_weighted"], "error_floor": values["abs_error_floor"]}
     config = StageConfig(stage=stage, **fields)
     if config.separation <= math.sqrt(2.0) * config.tolerance:
         least = math.sqrt(2.0) * config.tolerance
@@ -281,7 +346,11 @@ def normalise(values: dict[str, Any]) -> None:
     """
     known = {parameter.name: parameter for _, group in parameter_groups() for parameter in group}
     for name, value in values.items():
-        if name in ("connectivity", "maximum_cores") and isinstance(value, (int, float)) and math.isfinite(value):
+        if (
+            name in ("connectivity", "maximum_cores", "pixel_origin")
+            and isinstance(value, (int, float))
+            and math.isfinite(value)
+        ):
             values[name] = str(int(value))
         elif (value is None or (isinstance(value, str) and value == "None")) and name in known:
             if name in _TEXT_OR_NONE:
@@ -292,4 +361,7 @@ def normalise(values: dict[str, Any]) -> None:
 
 #: Where None means "no limit", although the default is a number, and where it means "none given".
 _NUMBER_OR_NONE = {"brightest"}
-_TEXT_OR_NONE = {"abs_refcat", "catfile", "wcsname"}
+_TEXT_OR_NONE = {
+    "abs_refcat", "abs_fallback", "refimage", "catfile", "wcsname", "xcol", "ycol", "fluxcol", "refxcol", "refycol",
+    "rfluxcol",
+}  # fmt: skip

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tweakreg.align import align
-from tweakreg.errors import CatalogError, InputError, OutputError, ServiceError, WCSError
+from tweakreg.errors import CatalogError, InputError, OutputError, WCSError
 from tweakreg.files import staging
 from tweakreg.find.artefacts import fixed_detections
 from tweakreg.find.custom import read_catalog
@@ -24,20 +23,20 @@ from tweakreg.observatory.jwst import Exposure, ExposureState
 from tweakreg.observatory.library import ModelLibrary, open_model
 from tweakreg.observatory.output import bare_name
 from tweakreg.parameters import Config
-from tweakreg.plane import TangentPlane, separation
+from tweakreg.plane import separation
 from tweakreg.progress import progress
-from tweakreg.reference.file import read_reference
-from tweakreg.reference.service import is_service, query_service
+from tweakreg.refcat import at_epochs, wanted_reference
 from tweakreg.report.lines import result_line
 from tweakreg.report.picture import make_picture
 from tweakreg.report.results import Origins, image_result
 from tweakreg.results import KEYWORDS, Tree, keywords
 from tweakreg.types import (
     Alignment,
+    Bools,
     Outcome,
     ReferenceCatalog,
+    Selection,
     SourceCatalog,
-    Sources,
     Stage,
     StageResult,
     Status,
@@ -53,13 +52,6 @@ _WCS_NAME = "FIT-LVL3-"
 
 #: Beyond this distance from its origin, arcsec, the common plane is too distorted to match on.
 _WIDEST_FIELD = 20.0 * 3600.0
-
-
-def reference_file(config: Config) -> ReferenceCatalog | None:
-    """The reference catalog, if it is a file: a broken one must not cost the time of finding sources."""
-    if config.absolute is None or is_service(config.abs_refcat):
-        return None
-    return read_reference(os.path.expanduser(config.abs_refcat))  # noqa: PTH111 - as it was checked
 
 
 def measure(library: ModelLibrary, config: Config, directory: Path) -> list[Exposure]:
@@ -110,7 +102,8 @@ def measure(library: ModelLibrary, config: Config, directory: Path) -> list[Expo
     if config.save_catalogs:
         _save_catalogs([each for each in measured if each.custom is None], directory)
     by_user = {index for index, each in enumerate(measured) if each.custom is not None}
-    return _without_artefacts([each.exposure for each in measured], by_user)
+    exposures = _without_artefacts([each.exposure for each in measured], by_user)
+    return _brightest_of_groups(exposures, config.sources)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +162,7 @@ def _measure(model: Any, task: _Task) -> _Measured:
         pixels = jwst.read_pixels(model, errors=custom is None and config.find.starfinder == "segmentation")
         picture = make_picture(pixels) if config.draws else None
     if custom is not None:
-        everything = read_catalog(custom, name)
+        everything = read_catalog(custom, name, config.sources, model.meta.wcs)
         catalog = inside_bounds(everything, jwst.bounds(model))
         if len(everything) and not len(catalog):
             raise CatalogError(custom, f"none of its {len(everything)} sources lies on {name}: is it of another image?")
@@ -179,6 +172,11 @@ def _measure(model: Any, task: _Task) -> _Measured:
         catalog, n_outside = find_sources(pixels, config.find, name), 0
         if config.save_catalogs:
             catalog_name = catalog_file(name, config)
+    limits = replace(config.sources, brightest=None)
+    if custom is None:
+        limits = replace(limits, magnitudes=False)
+    keep = limits.chosen(catalog.flux)
+    catalog = catalog if keep is None else catalog[keep]
     exposure = jwst.read_exposure(model, catalog, name, task.group, catalog_name)
     exposure = replace(exposure, corrected=is_corrected(given), picture=picture)
     # In memory it is the model that a dry run must leave as it is.
@@ -226,6 +224,21 @@ def _without_artefacts(exposures: list[Exposure], by_user: set[int]) -> list[Exp
     return exposures
 
 
+def _brightest_of_groups(exposures: list[Exposure], selection: Selection) -> list[Exposure]:
+    """Keep the brightest sources of each group, on whatever detector they are."""
+    if selection.brightest is None:
+        return exposures
+    only = Selection(magnitudes=selection.magnitudes, brightest=selection.brightest)
+    kept: dict[int, Bools] = {}
+    for group in {each.group for each in exposures}:
+        members = [index for index, each in enumerate(exposures) if each.group == group]
+        keep = only.chosen(np.concatenate([exposures[index].flux for index in members]))
+        assert keep is not None
+        ends = np.cumsum([len(exposures[index].flux) for index in members])[:-1]
+        kept |= dict(zip(members, np.split(keep, ends), strict=True))
+    return [each.without(~kept[index]) for index, each in enumerate(exposures)]
+
+
 def align_exposures(exposures: list[Exposure], reference: ReferenceCatalog | None, config: Config) -> Alignment:
     """Align exposures to each other and, if asked for, to the reference catalog.
 
@@ -233,7 +246,7 @@ def align_exposures(exposures: list[Exposure], reference: ReferenceCatalog | Non
     ----------
     exposures : list of Exposure
     reference : ReferenceCatalog or None
-        None if it comes from a service.
+        From `tweakreg.refcat.known_reference`; None if it is to be fetched.
     config : Config
     """
     usable = [exposure for exposure in exposures if not exposure.problem]
@@ -242,15 +255,13 @@ def align_exposures(exposures: list[Exposure], reference: ReferenceCatalog | Non
         if separation(plane.ra, plane.dec, *exposure.footprint).max() > _WIDEST_FIELD:
             far = f"lies more than {_WIDEST_FIELD / 3600.0:.0f} degrees from the middle of all exposures"
             raise InputError(exposure.name, f"{far}: align distant fields in runs of their own")
-    problem = ""
+    problem, known, by_epoch = "", None, None
     if config.absolute is not None:
-        log.info("expand_refcat is switched on, because abs_refcat is set")
+        log.info("expand_refcat is switched on, because there is a reference catalog")
         if reference is None and usable:
-            reference, problem = _ask_service(config, usable, plane)
-    known = None
+            reference, problem = wanted_reference(config, usable)
     if reference is not None:
-        known = Sources(xy=plane.project(reference.ra, reference.dec), weight=reference.weight, name=reference.name)
-        known = _on_this_hemisphere(known)
+        reference, known, by_epoch = at_epochs(reference, usable or exposures, config, plane)
     images = [jwst.to_image(exposure, plane) for exposure in usable]
     with progress(len({image.group for image in images}), "alignment", "group") as count:
         alignment = align(
@@ -259,32 +270,13 @@ def align_exposures(exposures: list[Exposure], reference: ReferenceCatalog | Non
             config.relative,
             config.absolute,
             known,
+            by_epoch=by_epoch,
             reference_problem=problem,
             enforce_user_order=config.enforce_user_order,
             expand_refcat=config.expand_refcat,
             settled=count,
         )
     return replace(alignment, reference=reference)
-
-
-def _ask_service(config: Config, exposures: list[Exposure], plane: TangentPlane) -> tuple[ReferenceCatalog | None, str]:
-    ra, dec = (np.concatenate([exposure.footprint[axis] for exposure in exposures]) for axis in (0, 1))
-    assert config.absolute is not None
-    radius = (float(separation(plane.ra, plane.dec, ra, dec).max()) + config.absolute.searchrad) / 3600.0
-    epoch = float(np.nanmean([exposure.epoch for exposure in exposures]))
-    if not np.isfinite(epoch):
-        return None, "no exposure says when it was taken"
-    try:
-        return query_service(config.abs_refcat, plane.ra, plane.dec, radius, epoch), ""
-    except ServiceError as error:
-        return None, str(error)
-
-
-def _on_this_hemisphere(sources: Sources) -> Sources:
-    """Without stars that have no place on the plane."""
-    here = np.isfinite(sources.xy).all(axis=1)
-    weight = None if sources.weight is None else sources.weight[here]
-    return replace(sources, xy=sources.xy[here], weight=weight)
 
 
 def results_of(exposure: Exposure, alignment: Alignment, config: Config) -> tuple[StageResult, StageResult]:

@@ -15,7 +15,7 @@ from tweakreg.observatory.correction import Correction, Member, write_correction
 from tweakreg.observatory.output import bare_name
 from tweakreg.parameters import Config
 from tweakreg.progress import progress
-from tweakreg.reference.file import catalog_table
+from tweakreg.reference.table import table_of
 from tweakreg.report import page, plots
 from tweakreg.report.tables import match_table, reference_table, summary_table
 from tweakreg.report.views import ImageView, Outline
@@ -97,7 +97,7 @@ def save_tables(run: Run) -> list[Path]:
         tables[f"{run.name}_refcat.ecsv"] = reference_table(run.alignment)
     if run.config.save_abs_catalog and run.alignment.reference is not None:
         catalog = run.alignment.reference
-        tables[f"fit_{bare_name(catalog.name).lower()}_ref.ecsv"] = catalog_table(catalog)
+        tables[f"fit_{bare_name(catalog.name).lower()}_ref.ecsv"] = table_of(catalog)
     if run.config.save_matches:
         for each in run.done:
             tables[f"{each.exposure.name}_matches.ecsv"] = matches(each, run.alignment)

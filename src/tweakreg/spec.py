@@ -6,6 +6,15 @@ SPEC = """
     use_custom_catalogs = boolean(default=False) # Use the catalogs named in catfile, in the association or in the exposures instead of finding sources
     catalog_format = string(default='ecsv') # Format of the catalogs that are written: ecsv or fits
     catfile = string(default='') # File with two columns, exposure and catalog; needs use_custom_catalogs
+    xcol = string(default='') # Column of custom catalogs with x, by name or number from 1, empty for x, xcentroid or x_centroid
+    ycol = string(default='') # Column of custom catalogs with y, as xcol
+    fluxcol = string(default='') # Column of custom catalogs with the flux, empty for flux
+    xyunits = option('pixels', 'degrees', default='pixels') # Units of xcol and ycol: pixels, or right ascension and declination in degrees
+    pixel_origin = option('0', '1', default='0') # Pixel coordinate of the centre of the first pixel in custom catalogs
+    fluxunits = option('flux', 'counts', 'cps', 'mag', default='flux') # Units of fluxcol: with mag the smallest values are the brightest
+    minflux = float(default=None) # Leave out sources below this flux or magnitude
+    maxflux = float(default=None) # Leave out sources above this flux or magnitude
+    nbright = integer(min=1, default=None) # Keep this many of the brightest sources of each group, None for all
     starfinder = option('dao', 'iraf', 'segmentation', default='iraf') # Algorithm that finds sources
     snr_threshold = float(min=0.0, default=10.0) # Detection threshold in standard deviations of the background
     kernel_fwhm = float(min=0.0, default=2.5) # Width (FWHM) of a point source, pixels
@@ -59,7 +68,9 @@ SPEC = """
     max_worsening = float(min=0.0, default=3.0) # Refuse a fit that makes held-out sources worse by more than this, in standard errors
 
     # Absolute alignment
-    abs_refcat = string(default='') # Reference catalog: a file, GAIADR3, GAIADR2, GAIADR1 or GAIAREFCAT; empty for none
+    abs_refcat = string(default='') # Reference catalog: a file, GAIADR3, GAIADR2, GAIADR1, GAIAREFCAT, GAIADR3_S3, URL or folder of a HATS catalog; empty for none
+    abs_fallback = string(default='') # Reference catalogs to try in this order where abs_refcat does not answer, separated by commas
+    refimage = string(default='') # Image whose sources are the reference, instead of abs_refcat; it is not changed
     save_abs_catalog = boolean(default=False) # Write the reference catalog that was used
     abs_minobj = integer(min=1, default=15) # As minobj, for the absolute alignment
     abs_fitgeometry = option('shift', 'rshift', 'rscale', 'general', default='rshift') # As fitgeometry, for the absolute alignment
@@ -69,6 +80,23 @@ SPEC = """
     abs_use2dhist = boolean(default=True) # As use2dhist, for the absolute alignment
     abs_separation = float(min=0.0, default=1.0) # As separation, for the absolute alignment
     abs_tolerance = float(min=0.0, default=0.7) # As tolerance, for the absolute alignment
+    abs_weighted = boolean(default=True) # Weight stars by the errors of the reference catalog, where it has any
+    abs_error_floor = float(min=0.0, default=None) # Error added to those of the catalog in quadrature, mas, None for what the residuals say
+
+    # Reference catalog of the absolute alignment
+    refxcol = string(default='') # Column with the right ascension, by name or number from 1, empty for the usual names
+    refycol = string(default='') # Column with the declination, as refxcol
+    rfluxcol = string(default='') # Column for rminflux, rmaxflux and refnbright, empty for the magnitude
+    refxyunits = option('degrees', 'hours', 'pixels', default='degrees') # Units of refxcol and refycol: hours of right ascension, or pixels of refimage
+    rfluxunits = option('mag', 'flux', 'counts', 'cps', default='mag') # Units of rfluxcol: with mag the smallest values are the brightest
+    rminflux = float(default=None) # Leave out stars below this magnitude or flux
+    rmaxflux = float(default=None) # Leave out stars above this magnitude or flux
+    refnbright = integer(min=1, default=None) # Keep this many of the brightest stars, None for all
+    abs_max_ruwe = float(min=0.0, default=None) # Leave out stars with a larger RUWE, None for no limit
+    abs_drop_duplicates = boolean(default=False) # Leave out stars that the catalog marks as duplicated
+    service_timeout = float(min=0.0, default=30.0) # Longest wait for one answer of a service, seconds
+    service_retries = integer(min=0, default=2) # How often a service is asked again
+    refcat_cache = string(default='') # Folder for what services answered, empty for the platform's cache folder, none for no cache
 
     # FITS SIP approximation
     sip_approx = boolean(default=True) # Write a SIP approximation of the WCS

@@ -61,6 +61,7 @@ class TweakRegStep(Step):
         from tweakreg import run
         from tweakreg.observatory.library import open_library
         from tweakreg.observatory.output import plan_outputs, run_name
+        from tweakreg.refcat import known_reference
         from tweakreg.saving import Run
 
         try:
@@ -70,7 +71,7 @@ class TweakRegStep(Step):
             if self.save_results:
                 outputs = plan_outputs(library, self._directory, self._suffix, self.output_file, self._ending)
                 filenames = [path.name for path in outputs]
-            reference = run.reference_file(config)
+            reference = known_reference(config)
             exposures = run.measure(library, config, self._directory)
             alignment = run.align_exposures(exposures, reference, config)
             done = run.apply(library, exposures, alignment, config, filenames, self._origins())

@@ -5,12 +5,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.table import Table
 
 from tweakreg.errors import CatalogError
 from tweakreg.plane import Floats
+
+#: Where astropy keeps units and metadata in a parquet file.
+_YAML = b"table_meta_yaml"
 
 
 def read_table(path: str | Path) -> Table:
@@ -26,9 +30,54 @@ def read_table(path: str | Path) -> Table:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return Table.read(path)
+            return read_parquet(path) if Path(path).suffix == ".parquet" else Table.read(path)
         except Exception:  # astropy's readers raise anything
             return _read_text(path)
+
+
+def read_parquet(path: str | Path) -> Table:
+    """Read a parquet file; units and metadata where astropy, or `write_parquet`, wrote them.
+
+    Astropy's own reader needs pandas as well.
+    """
+    import pyarrow.parquet as pq
+    from astropy.table import meta
+
+    found = pq.read_table(path)
+    table = Table({name: plain_column(found[name]) for name in found.column_names})
+    text = (found.schema.metadata or {}).get(_YAML)
+    if text is not None:
+        header = meta.get_header_from_yaml(text.decode("utf-8").splitlines())
+        table.meta = dict(header.get("meta", {}))
+        for column in header["datatype"]:
+            if column["name"] in table.colnames:
+                table[column["name"]].unit = column.get("unit")
+    return table
+
+
+def plain_column(column: Any) -> Any:
+    """A column of arrow as an array; nulls of integers and truth values as text, which keeps them apart from both."""
+    if column.null_count and not str(column.type).startswith(("float", "double", "halffloat")):
+        return np.array([str(value) for value in column.to_pylist()])
+    return column.to_numpy()
+
+
+def write_parquet(table: Table, path: str | Path) -> None:
+    """Write a parquet file as astropy does, with units and metadata."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from astropy.table import meta
+
+    columns = pa.table(
+        {name: np.ma.filled(np.ma.asarray(table[name]), _nothing(table[name])) for name in table.colnames}
+    )
+    text = "\n".join(meta.get_yaml_from_table(table)).encode("utf-8")
+    pq.write_table(columns.replace_schema_metadata({_YAML: text}), path)
+
+
+def _nothing(column: Any) -> Any:
+    """What stands for a missing value."""
+    return np.nan if np.issubdtype(column.dtype, np.floating) else None
 
 
 def _read_text(path: str | Path) -> Table:
@@ -57,18 +106,36 @@ def find_column(table: Table, path: str | Path, names: Sequence[str]) -> str | N
     return None
 
 
-def numbers(table: Table, path: str | Path, column: str) -> Floats:
-    """A column as float64, NaN where masked; units are taken off, angles converted to degrees.
+def chosen_column(table: Table, path: str | Path, chosen: str, parameter: str) -> str | None:
+    """The column that a parameter names, in any case, or numbers, from 1; None if it is empty.
 
     Raises
     ------
     CatalogError
-        The column does not hold one number per row.
+        There is no such column.
+    """
+    if not chosen:
+        return None
+    if chosen.isdecimal() and 1 <= int(chosen) <= len(table.colnames):
+        return str(table.colnames[int(chosen) - 1])
+    column = find_column(table, path, (chosen,))
+    if column is None:
+        raise CatalogError(path, f"has no column {parameter} = {chosen}; it has {', '.join(table.colnames)}")
+    return column
+
+
+def numbers(table: Table, path: str | Path, column: str, unit: Any = None) -> Floats:
+    """A column as float64, NaN where masked, in a unit; without `unit` angles become degrees.
+
+    Raises
+    ------
+    CatalogError
+        The column does not hold one number per row, or its unit is of another kind.
     """
     from astropy import units as u
 
     values = table[column]
-    unit = getattr(values, "unit", None)
+    own = getattr(values, "unit", None)
     plain = np.ma.asarray(getattr(values, "value", values))
     try:
         result = np.ma.filled(plain.astype(float), np.nan)
@@ -76,6 +143,11 @@ def numbers(table: Table, path: str | Path, column: str) -> Floats:
         raise CatalogError(path, f"column '{column}' does not hold numbers") from error
     if result.ndim != 1:
         raise CatalogError(path, f"column '{column}' does not hold one number per row")
-    if unit is not None and u.Unit(unit).physical_type == "angle":
-        result = u.Quantity(result, unit).to_value(u.deg)
-    return np.asarray(result)
+    if own is None or isinstance(own, u.UnrecognizedUnit):
+        return np.asarray(result)
+    if unit is None and u.Unit(own).physical_type == "angle":
+        unit = u.deg
+    try:
+        return np.asarray(result if unit is None else u.Quantity(result, own).to_value(unit))
+    except u.UnitConversionError as error:
+        raise CatalogError(path, f"column '{column}' is in {own}, which is no {unit}") from error

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tweakreg.plane import Floats, TangentPlane
+from tweakreg.plane import Floats, TangentPlane, separation
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.intp]
@@ -213,18 +214,28 @@ class PlacedCatalog:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceCatalog:
-    """Stars with known positions.
+    """Stars with known positions, and how these change.
 
     Attributes
     ----------
     ra, dec : (M,) float arrays
-        ICRS positions, degrees.
+        ICRS positions at `epoch`, degrees.
     weight : (M,) float array or None
         Relative weight in the fit.
     name : str
         Name for messages.
     provenance : str
         Where it came from, in words.
+    epoch : (M,) float array or None
+        Julian years; None if it is not known, or if the positions are meant as they are.
+    motion : (M, 2) float array or None
+        Proper motions to the east (with the cosine of the declination) and north, mas per year; NaN where unknown.
+    parallax : (M,) float array or None
+        mas; NaN where unknown.
+    covariance : (M, 5, 5) float array or None
+        Of position to the east and north, parallax, and motion to the east and north: mas and mas per year.
+    mag : (M,) float array or None
+        Magnitudes; NaN where unknown.
     """
 
     ra: Floats
@@ -232,9 +243,57 @@ class ReferenceCatalog:
     weight: Floats | None = None
     name: str = "reference catalog"
     provenance: str = ""
+    epoch: Floats | None = None
+    motion: Floats | None = None
+    parallax: Floats | None = None
+    covariance: Floats | None = None
+    mag: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.ra)
+
+    def __getitem__(self, index: Bools | Ints) -> ReferenceCatalog:
+        columns = ("ra", "dec", "weight", "epoch", "motion", "parallax", "covariance", "mag")
+        kept: dict[str, Any] = {name: getattr(self, name) for name in columns}
+        kept = {name: value if value is None else value[index] for name, value in kept.items()}
+        return replace(self, **kept)
+
+    @property
+    def moves(self) -> bool:
+        """Whether its stars can be moved to another epoch."""
+        return self.epoch is not None and self.motion is not None and bool(np.isfinite(self.motion).any())
+
+    @property
+    def variance(self) -> Floats | None:
+        """Mean variance of the positions per axis (M,), mas squared; None if there are no errors."""
+        if self.covariance is None:
+            return None
+        return np.asarray((self.covariance[:, 0, 0] + self.covariance[:, 1, 1]) / 2.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cone:
+    """A part of the sky.
+
+    Attributes
+    ----------
+    ra, dec : float
+        Centre, ICRS degrees.
+    radius : float
+        Degrees.
+    """
+
+    ra: float
+    dec: float
+    radius: float
+
+    def __str__(self) -> str:
+        return f"within {self.radius:.4f} degrees of ({self.ra:.6f}, {self.dec:.6f})"
+
+    def contains(self, other: Cone) -> bool:
+        """Whether it covers another cone."""
+        apart = float(separation(self.ra, self.dec, other.ra, other.dec)) / 3600.0
+        return apart + other.radius <= self.radius * (1.0 + 1e-9)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,16 +306,23 @@ class Sources:
         Positions, arcsec.
     weight : (N,) float array or None
         Relative weight in the fit.
+    variance : (N,) float array or None
+        Of the positions per axis, arcsec squared, where errors are known.
     name : str
         Name for messages.
     """
 
     xy: Floats
     weight: Floats | None = None
+    variance: Floats | None = None
     name: str = ""
 
     def __len__(self) -> int:
         return len(self.xy)
+
+    def __getitem__(self, index: Bools | Ints) -> Sources:
+        weight, variance = (None if each is None else each[index] for each in (self.weight, self.variance))
+        return Sources(xy=self.xy[index], weight=weight, variance=variance, name=self.name)
 
     def moved(self, affine: Affine) -> Sources:
         """The same sources after a transformation."""
@@ -370,7 +436,11 @@ def affine_design(xy: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageConfig:
-    """Matching and fitting parameters of one stage, as in the step's spec."""
+    """Matching and fitting parameters of one stage, as in the step's spec.
+
+    Those for errors of the reference are of the absolute stage: `weighted`, whether they are used, and
+    `error_floor`, what is added to them in quadrature (mas; None for what the residuals say).
+    """
 
     stage: Stage
     minobj: int = 15
@@ -387,6 +457,8 @@ class StageConfig:
     max_false_prob: float = 1e-3
     max_rival: float = 0.5
     max_worsening: float = 3.0
+    weighted: bool = True
+    error_floor: float | None = None
 
     @property
     def largest_correction(self) -> float:
@@ -420,6 +492,57 @@ class FindConfig:
     apermask_method: str = "correct"
     kron_params: tuple[float, ...] = (2.5, 1.4, 0.0)
     deblend: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which columns and rows of a catalog are used.
+
+    Attributes
+    ----------
+    x, y, flux : str
+        Names of columns, or numbers counted from 1; empty for the usual names.
+    units : str
+        Of x and y: 'pixels', 'degrees', or 'hours' for a right ascension in hours.
+    origin : int
+        Pixel coordinate of the centre of the first pixel.
+    magnitudes : bool
+        Whether the flux is a magnitude: the brightest have the smallest.
+    min_flux, max_flux : float or None
+    brightest : int or None
+    max_ruwe : float or None
+    drop_duplicates : bool
+    """
+
+    x: str = ""
+    y: str = ""
+    flux: str = ""
+    units: str = "degrees"
+    origin: int = 0
+    magnitudes: bool = False
+    min_flux: float | None = None
+    max_flux: float | None = None
+    brightest: int | None = None
+    max_ruwe: float | None = None
+    drop_duplicates: bool = False
+
+    def chosen(self, flux: Floats | None) -> Bools | None:
+        """The rows (N,) within the limits of flux and among the brightest; None where all are.
+
+        Parameters
+        ----------
+        flux : (N,) float array or None
+            NaN where unknown; such rows are left out wherever flux decides.
+        """
+        if flux is None or (self.min_flux is None and self.max_flux is None and self.brightest is None):
+            return None
+        low, high = (-np.inf if self.min_flux is None else self.min_flux, self.max_flux)
+        keep = np.isfinite(flux) & (flux >= low) & (flux <= (np.inf if high is None else high))
+        if self.brightest is not None and keep.sum() > self.brightest:
+            rank = np.where(keep, flux if self.magnitudes else -flux, np.inf)
+            keep = np.zeros(len(flux), dtype=bool)
+            keep[np.argsort(rank, kind="stable")[: self.brightest]] = True
+        return np.asarray(keep)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -101,6 +101,7 @@ def fit_clipped(
     nclip: int,
     sigma: float,
     accumulate: bool,
+    normalised: bool = False,
 ) -> Fit:
     """Fit, clip residuals longer than ``sigma * rms``, and repeat.
 
@@ -118,6 +119,8 @@ def fit_clipped(
         Clipping limit in units of the rms.
     accumulate : bool
         Whether clipped stars may not come back.
+    normalised : bool
+        Whether the weights are inverse variances: a residual then counts in units of its own error.
 
     Returns
     -------
@@ -138,7 +141,10 @@ def fit_clipped(
         length = np.linalg.norm(reference - affine(image), axis=1)
         rms = float(np.sqrt(np.average(length[used] ** 2, weights=part)))
         passes.append((int(used.sum()), rms))
-        keep = valid & (length <= sigma * rms + ROUNDING)
+        limit = sigma * rms
+        if normalised and weight is not None:
+            limit = sigma * np.sqrt(np.mean(weight[used] * length[used] ** 2) / np.maximum(weight, 1e-300))
+        keep = valid & (length <= limit + ROUNDING)
         if accumulate:
             keep &= used
         if remaining == 0 or (keep == used).all() or keep.sum() < MIN_STARS[geometry]:

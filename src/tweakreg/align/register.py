@@ -11,7 +11,7 @@ from tweakreg.align.fit import FREE_PARAMETERS, MIN_STARS, combined_weight, fit_
 from tweakreg.align.match import find_offset, isolated, mutual_pairs
 from tweakreg.align.trust import held_out_worsening, scan_probability
 from tweakreg.errors import SingularFitError
-from tweakreg.plane import Floats
+from tweakreg.plane import MAS_PER_ARCSEC, Floats
 from tweakreg.types import Affine, Fit, Ints, Match, OffsetPeak, Outcome, Sources, StageConfig, StageResult
 
 #: Pairs within this many standard deviations (per axis) of the fit belong to it: 4e-6 of true ones do not.
@@ -28,6 +28,10 @@ _MAX_ISOLATION = 2.0
 #: A parameter beyond the offset reaches this many distinguishable values per radius of the tolerance:
 #: measured on catalogs without a common star, ``benchmarks/chance_matches.py``.
 _PLACES_PER_PARAMETER = 1.6
+#: No position is known better than this, arcsec squared: (1 micro-arcsec)**2.
+_LEAST_VARIANCE = 1e-12
+#: In two dimensions one true pair of ten thousand lies farther than this many standard deviations per axis.
+_FAR = 4.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,22 +103,17 @@ def _register_once(
         pairs = _with_weight(image, reference, _settle_pairs(image, reference, config, peak, pixel_scale))
         if len(pairs.image) < needed:
             return result(Outcome.TOO_FEW_MATCHES, f"{len(pairs.image)} of {needed} matches")
-        fit = _final_fit(image, reference, config, pairs)
+        weight = _weight(image, reference, config, pairs)
+        fit = _final_fit(image, reference, config, pairs, weight)
     except SingularFitError as error:
         return result(Outcome.SINGULAR, str(error))
-    match = _judge(image, reference, config, pairs, fit.affine, n_tries)
-    doubt = _doubt(image, reference, config, peak, match, fit, footprint)
+    match = _judge(image, reference, config, pairs, weight, fit.affine, n_tries)
+    doubt = _doubt(config, peak, match, fit, footprint)
     return result(*(doubt or (Outcome.ALIGNED, "")), match, fit)
 
 
 def _doubt(
-    image: Sources,
-    reference: Sources,
-    config: StageConfig,
-    peak: OffsetPeak,
-    match: Match,
-    fit: Fit,
-    footprint: Floats,
+    config: StageConfig, peak: OffsetPeak, match: Match, fit: Fit, footprint: Floats
 ) -> tuple[Outcome, str] | None:
     """Why a fit is not to be believed, if so."""
     if match.false_probability > config.max_false_prob:
@@ -124,7 +123,7 @@ def _doubt(
         return Outcome.AMBIGUOUS, f"another offset has {peak.rival_share:.0%} of the matches"
     if 2 * fit.n_used < max(config.minobj, 2 * MIN_STARS[config.fitgeometry]):
         return Outcome.TOO_FEW_MATCHES, f"clipping leaves {fit.n_used} of {len(match)}"
-    worsening = _worsening(image, reference, config, match, fit)
+    worsening = _worsening(config, match, fit)
     if worsening > config.max_worsening:
         return Outcome.WORSE, f"by {worsening:.1f} standard errors"
     moved = float(np.linalg.norm(fit.affine(footprint) - footprint, axis=1).max())
@@ -196,7 +195,7 @@ def _robust_affine(image: Floats, reference: Floats, geometry: str) -> Affine:
     return affine
 
 
-def _matched(image: Sources, reference: Sources, pairs: _Pairs | Match) -> tuple[Floats, Floats, Floats | None]:
+def _matched(image: Sources, reference: Sources, pairs: _Pairs) -> tuple[Floats, Floats, Floats | None]:
     """Positions and weights of the pairs."""
     weights = (
         None if image.weight is None else image.weight[pairs.image],
@@ -205,25 +204,78 @@ def _matched(image: Sources, reference: Sources, pairs: _Pairs | Match) -> tuple
     return image.xy[pairs.image], reference.xy[pairs.reference], combined_weight(*weights)
 
 
-def _worsening(image: Sources, reference: Sources, config: StageConfig, match: Match, fit: Fit) -> float:
+def _weight(image: Sources, reference: Sources, config: StageConfig, pairs: _Pairs) -> Floats | None:
+    """Weights of the pairs: those that the catalogs give, or the inverse variances where the reference has errors."""
+    ours, theirs, weight = _matched(image, reference, pairs)
+    if reference.variance is None or not config.weighted:
+        return weight
+    variance = reference.variance[pairs.reference]
+    if config.error_floor is None:
+        floor = extra_variance(theirs - _robust_affine(ours, theirs, config.fitgeometry)(ours), variance)
+    else:
+        floor = (config.error_floor / MAS_PER_ARCSEC) ** 2
+    inverse = 1.0 / np.maximum(variance + floor, _LEAST_VARIANCE)
+    return np.asarray(inverse if weight is None else inverse * weight / weight.mean())
+
+
+def extra_variance(residual: Floats, variance: Floats) -> float:
+    """Variance per axis that residuals have beyond that of the reference: of the image's own positions.
+
+    Parameters
+    ----------
+    residual : (K, 2) float array
+        arcsec.
+    variance : (K,) float array
+        Of the reference per axis, arcsec squared.
+
+    Returns
+    -------
+    float
+        The most likely one for Gaussian errors: the largest of the sum over stars of
+        ``-r**2 / (2 (v + s)) - log(v + s)``. Pairs beyond 4.3 standard deviations, as false ones are, do not count.
+    """
+    square = np.sum(residual**2, axis=1)
+    highest = max(float(np.median(square)), 2.0 * _LEAST_VARIANCE)
+    trial = np.geomspace(max(1e-4 * highest, _LEAST_VARIANCE), 4.0 * highest, 200)
+    best = 0.0
+    inlier = np.ones(len(square), dtype=bool)
+    for _ in range(3):
+        total = variance[inlier, None] + np.append(0.0, trial)[None] + _LEAST_VARIANCE
+        likelihood = np.sum(-square[inlier, None] / (2.0 * total) - np.log(total), axis=0)
+        best = float(np.append(0.0, trial)[np.argmax(likelihood)])
+        inlier = square <= _FAR**2 * (variance + best + _LEAST_VARIANCE)
+        if inlier.sum() < 3:
+            break
+    return best
+
+
+def _worsening(config: StageConfig, match: Match, fit: Fit) -> float:
     """Of the stars that the fit used; see `held_out_worsening`."""
-    ours, theirs, weight = _matched(image, reference, match)
-    used = None if weight is None else weight[fit.used]
-    return held_out_worsening(ours[fit.used], theirs[fit.used], used, config.fitgeometry)
+    weight = None if match.weight is None else match.weight[fit.used]
+    return held_out_worsening(match.image_xy[fit.used], match.reference_xy[fit.used], weight, config.fitgeometry)
 
 
-def _final_fit(image: Sources, reference: Sources, config: StageConfig, pairs: _Pairs) -> Fit:
+def _final_fit(image: Sources, reference: Sources, config: StageConfig, pairs: _Pairs, weight: Floats | None) -> Fit:
     return fit_clipped(
-        *_matched(image, reference, pairs),
+        image.xy[pairs.image],
+        reference.xy[pairs.reference],
+        weight,
         geometry=config.fitgeometry,
         nclip=config.nclip,
         sigma=config.sigma,
         accumulate=config.clip_accum,
+        normalised=reference.variance is not None and config.weighted,
     )
 
 
 def _judge(
-    image: Sources, reference: Sources, config: StageConfig, pairs: _Pairs, affine: Affine, n_tries: int
+    image: Sources,
+    reference: Sources,
+    config: StageConfig,
+    pairs: _Pairs,
+    weight: Floats | None,
+    affine: Affine,
+    n_tries: int,
 ) -> Match:
     """Count how many pairs chance would have given, from the density of pairs around the match.
 
@@ -231,7 +283,6 @@ def _judge(
     the tolerance lets pairs be apart: so many places were looked at.
     """
     expected = _expected_pairs(affine(image.xy), reference.xy, config, pairs.radius)
-    image_xy, reference_xy, weight = _matched(image, reference, pairs)
     reach = (config.searchrad if config.use2dhist else 0.0) + config.tolerance
     extra = FREE_PARAMETERS[config.fitgeometry] - 2
     n_places = (reach / pairs.radius) ** 2 * (_PLACES_PER_PARAMETER * config.tolerance / pairs.radius) ** extra
@@ -239,8 +290,8 @@ def _judge(
     return Match(
         image=pairs.image,
         reference=pairs.reference,
-        image_xy=image_xy,
-        reference_xy=reference_xy,
+        image_xy=image.xy[pairs.image],
+        reference_xy=reference.xy[pairs.reference],
         weight=weight,
         radius=pairs.radius,
         expected_false=expected,

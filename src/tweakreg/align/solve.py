@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from tweakreg.align.register import register
 from tweakreg.align.sequential import Component, Group, align_relative, make_groups
 from tweakreg.align.uncertainty import covariances
 from tweakreg.plane import TangentPlane
-from tweakreg.types import Alignment, Image, Outcome, Sources, Stage, StageConfig, StageResult
+from tweakreg.types import Affine, Alignment, Image, Outcome, Sources, Stage, StageConfig, StageResult
 
 
 def align(
@@ -21,6 +21,7 @@ def align(
     absolute: StageConfig | None = None,
     reference: Sources | None = None,
     *,
+    by_epoch: Mapping[str, Sources] | None = None,
     reference_problem: str = "",
     enforce_user_order: bool = False,
     expand_refcat: bool = False,
@@ -38,6 +39,9 @@ def align(
         Without it only the relative stage is done.
     reference : Sources, optional
         The reference catalog on `plane`; None with `absolute` means that it could not be had.
+    by_epoch : mapping of group to Sources, optional
+        The reference catalog at the epoch of each group, where its stars move: groups of one epoch share
+        one object, and are tied to it on their own; with `reference`, all together, where that fails.
     reference_problem : str
         Why there is no reference catalog.
     enforce_user_order, expand_refcat : bool
@@ -78,16 +82,22 @@ def align(
     stars = components[0].stars.sources if components else None
     by_name = {group.name: group for group in groups}
     for component in components:
-        tie = _tie(component, by_name, absolute, reference, reference_problem)
-        absolute_results.update(dict.fromkeys(component.corrections, tie))
-        if tie.outcome is not Outcome.ALIGNED or tie.fit is None:
-            continue
-        known.update(covariances(component, tie.fit))
-        if component is components[0]:
-            stars = component.stars.sources.moved(tie.fit.affine)
-        for name, correction in component.corrections.items():
-            corrections[name] = tie.fit.affine.after(correction)
-            relative_results[name] = _excused(relative_results[name])
+        moved = []
+        for part, catalog in _parts(component, by_name, reference, by_epoch):
+            tie = _tie(part, by_name, absolute, catalog, reference_problem)
+            if tie.outcome is not Outcome.ALIGNED and catalog is not reference:
+                # Few stars: what those of the other epochs say is better than nothing.
+                tie = _tie(component, by_name, absolute, reference, reference_problem)
+            absolute_results.update(dict.fromkeys(part.corrections, tie))
+            if tie.outcome is not Outcome.ALIGNED or tie.fit is None:
+                continue
+            moved.append((part, tie.fit.affine))
+            known.update(covariances(part, tie.fit))
+            for name, correction in part.corrections.items():
+                corrections[name] = tie.fit.affine.after(correction)
+                relative_results[name] = _excused(relative_results[name])
+        if component is components[0] and moved:
+            stars = _stars(moved)
     return Alignment(
         plane=plane,
         relative=relative_results,
@@ -96,6 +106,33 @@ def align(
         covariances=known,
         stars=stars,
     )
+
+
+def _parts(
+    component: Component,
+    groups: dict[str, Group],
+    reference: Sources | None,
+    by_epoch: Mapping[str, Sources] | None,
+) -> list[tuple[Component, Sources | None]]:
+    """The component, or its parts of one epoch, each with the catalog that it is tied to."""
+    if by_epoch is None:
+        return [(component, reference)]
+    catalogs = {id(by_epoch[name]): by_epoch[name] for name in component.corrections}
+    if len(catalogs) == 1:
+        return [(component, next(iter(catalogs.values())))]
+    parts: list[tuple[Component, Sources | None]] = []
+    for key, catalog in catalogs.items():
+        names = [name for name in component.corrections if id(by_epoch[name]) == key]
+        parts.append((component.part(names, groups), catalog))
+    return parts
+
+
+def _stars(moved: list[tuple[Component, Affine]]) -> Sources:
+    """The stars of all parts, each where its epoch saw it."""
+    if len(moved) == 1:
+        part, affine = moved[0]
+        return part.stars.sources.moved(affine)
+    return Sources.joined([part.stars.sources.moved(affine) for part, affine in moved], moved[0][0].stars.name)
 
 
 def _relative_results(groups: list[Group], components: list[Component], config: StageConfig) -> dict[str, StageResult]:

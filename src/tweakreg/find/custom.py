@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tweakreg.errors import CatalogError
-from tweakreg.tables import find_column, numbers, read_table
-from tweakreg.types import SourceCatalog
+from tweakreg.tables import chosen_column, find_column, numbers, read_table
+from tweakreg.types import Selection, SourceCatalog
+from tweakreg.wcs.footprint import to_pixels
 
 _POSITION_COLUMNS = {axis: (axis, f"{axis}centroid", f"{axis}_centroid") for axis in "xy"}
+_SKY_COLUMNS = {"x": ("ra",), "y": ("dec",)}
 
 
-def read_catalog(path: str | Path, name: str = "") -> SourceCatalog:
-    """Read a catalog of pixel positions, 0-indexed.
+def read_catalog(
+    path: str | Path, name: str = "", selection: Selection | None = None, wcs: Any = None
+) -> SourceCatalog:
+    """Read a catalog of an image's sources.
 
     Parameters
     ----------
@@ -24,10 +29,15 @@ def read_catalog(path: str | Path, name: str = "") -> SourceCatalog:
         columns are flux and weight.
     name : str
         Name of the catalog.
+    selection : Selection, optional
+        Which columns, in which units; its cuts are not made here.
+    wcs : gwcs.WCS, optional
+        Of the image, for positions in degrees.
 
     Returns
     -------
     SourceCatalog
+        The centre of the first pixel is (0, 0).
 
     Raises
     ------
@@ -36,15 +46,22 @@ def read_catalog(path: str | Path, name: str = "") -> SourceCatalog:
         not numbers or weights that are negative.
     """
     table = read_table(path)
+    selection = selection or Selection(units="pixels")
     columns = {}
-    for axis, names in _POSITION_COLUMNS.items():
-        column = find_column(table, path, names)
+    for axis, names in (_POSITION_COLUMNS if selection.units == "pixels" else _SKY_COLUMNS).items():
+        column = chosen_column(table, path, getattr(selection, axis), f"{axis}col") or find_column(table, path, names)
         if column is None:
             raise CatalogError(path, f"needs a column {' or '.join(names)}; it has {', '.join(table.colnames)}")
         columns[axis] = numbers(table, path, column)
     if not (np.isfinite(columns["x"]).all() and np.isfinite(columns["y"]).all()):
         raise CatalogError(path, "some positions are missing or not finite: remove these rows")
-    flux_column = find_column(table, path, ("flux",))
+    if selection.units == "pixels":
+        columns = {axis: values - selection.origin for axis, values in columns.items()}
+    else:
+        columns["x"], columns["y"] = to_pixels(wcs, columns["x"], columns["y"])
+    flux_column = chosen_column(table, path, selection.flux, "fluxcol") or find_column(table, path, ("flux",))
+    if flux_column is None and (selection.min_flux, selection.max_flux, selection.brightest) != (None, None, None):
+        raise CatalogError(path, "has no column flux for minflux, maxflux or nbright: set fluxcol")
     flux = np.full(len(table), np.nan) if flux_column is None else numbers(table, path, flux_column)
     weight_column = find_column(table, path, ("weight",))
     weight = None if weight_column is None else numbers(table, path, weight_column)

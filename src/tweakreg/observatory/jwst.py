@@ -63,6 +63,8 @@ class Exposure:
         Whether its WCS had a tangent-plane correction already.
     picture : Picture or None
         Of its pixels, where plots are asked for.
+    observer : (3,) float array or None
+        Barycentric position of the telescope, ICRS, au, if the exposure says.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Exposure:
     catalog_name: str | None = None
     corrected: bool = False
     picture: Picture | None = None
+    observer: Floats | None = None
 
     @property
     def placed(self) -> PlacedCatalog:
@@ -161,7 +164,18 @@ def read_exposure(
         epoch=_epoch(model),
         problem=problem,
         catalog_name=catalog_name,
+        observer=_observer(model),
     )
+
+
+def _observer(model: Any) -> Floats | None:
+    """Barycentric position, au; the ephemeris gives it in km."""
+    from astropy.constants import au
+
+    places = [getattr(model.meta.ephemeris, f"spatial_{axis}_bary", None) for axis in "xyz"]
+    if any(place is None for place in places):
+        return None
+    return np.asarray(np.asarray(places, dtype=float) / au.to_value("km"))
 
 
 def _epoch(model: Any) -> float:

@@ -1,76 +1,133 @@
-"""A reference catalog from a catalog service, through stcal's client."""
+"""A reference catalog from the catalog service of the Space Telescope Science Institute."""
 
 from __future__ import annotations
 
+import io
+import logging
+import os
+import time
+import warnings
+from dataclasses import dataclass
 from typing import Any
-from unittest import mock
 
 import numpy as np
+from astropy.table import Table
 
 from tweakreg.errors import ServiceError
-from tweakreg.types import ReferenceCatalog
+from tweakreg.tables import find_column
+from tweakreg.types import Cone
 
-#: Names that mean a service and not a file.
-SERVICES = ("GAIAREFCAT", "GAIADR3", "GAIADR2", "GAIADR1")
+log = logging.getLogger(__name__)
+
+#: Catalogs that the service has, and the epoch of their positions.
+SERVICES = {"GAIAREFCAT": 2016.0, "GAIADR3": 2016.0, "GAIADR2": 2015.5, "GAIADR1": 2015.0}
+
+_URL = "https://gsss.stsci.edu/webservices"
+_URL_VARIABLE = "ASTROMETRIC_CATALOG_URL"
+#: The pause before the second try, seconds; it doubles with each.
+_FIRST_PAUSE = 0.5
+#: What the service says where it has no star.
+_NO_STAR = b"No data records"
 
 
-def is_service(name: str) -> bool:
-    """Whether a value of abs_refcat names a service."""
-    return name.strip().upper() in SERVICES
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long to wait for a service.
+
+    Attributes
+    ----------
+    timeout : float
+        For one answer, from asking to its last byte, seconds.
+    retries : int
+        How often to ask again.
+    """
+
+    timeout: float = 30.0
+    retries: int = 2
 
 
-def query_service(name: str, ra: float, dec: float, radius: float, epoch: float) -> ReferenceCatalog:
-    """Ask a service for the stars around a position.
+def query_service(name: str, cone: Cone, patience: Patience) -> Table:
+    """Ask the service for all stars in a cone, at the catalog's own epoch.
 
     Parameters
     ----------
     name : str
-        One of `SERVICES`, in any case.
-    ra, dec : float
-        Centre, ICRS degrees.
-    radius : float
-        Degrees.
-    epoch : float
-        Decimal year to which the service moves the positions.
+        One of `SERVICES`.
+    cone : Cone
+    patience : Patience
 
     Returns
     -------
-    ReferenceCatalog
-        Stars with proper motion only: the service cannot move the others.
+    Table
+        Stars with and without proper motion; columns ra and dec are in it under these names.
 
     Raises
     ------
     ServiceError
-        Whatever went wrong on the way.
+        Whatever went wrong on the way; an answer that is not the table is never read as one.
     """
-    from stcal.tweakreg import astrometric_utils
+    url = f"{os.environ.get(_URL_VARIABLE, _URL).rstrip('/')}/vo/CatalogSearch.aspx"
+    query = {"RA": cone.ra, "DEC": cone.dec, "SR": cone.radius, "FORMAT": "CSV", "CAT": name}
+    problem = ""
+    for attempt in range(patience.retries + 1):
+        if attempt:
+            pause = _FIRST_PAUSE * 2.0 ** (attempt - 1)
+            log.info("%s: %s; asking again in %.1f s", name, problem, pause)
+            time.sleep(pause)
+        try:
+            return _table(_body(url, query, patience.timeout))
+        except _FinalError as error:
+            raise ServiceError(f"{name} did not answer with a catalog: {error}") from error
+        except Exception as error:  # requests, urllib3 and the reader of tables each raise their own
+            problem = (str(error).splitlines() or [type(error).__name__])[0]
+    tries = f" ({patience.retries + 1} tries)" if patience.retries else ""
+    raise ServiceError(f"{name} did not answer with a catalog: {problem}{tries}")
 
-    catalog = name.strip().upper()
-    try:
-        # The client parses whatever it is sent: it gets to see good answers only.
-        with mock.patch.object(astrometric_utils, "requests", _Requests()):
-            table = astrometric_utils.get_catalog(ra, dec, epoch=epoch, search_radius=radius, catalog=catalog)
-        if len(table.colnames) == 0:
-            return ReferenceCatalog(ra=np.empty(0), dec=np.empty(0), name=catalog)
-        positions = np.array([table["ra"], table["dec"]], dtype=float).reshape(2, -1)
-    except Exception as error:  # refused connections, timeouts, pages of HTML: all are one outcome
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ServiceError(f"{catalog} did not answer with a catalog: {reason}") from error
-    where = f"within {radius:.4f} degrees of ({ra:.6f}, {dec:.6f}), moved to epoch {epoch:.4f}"
-    return ReferenceCatalog(ra=positions[0], dec=positions[1], name=catalog, provenance=f"service {catalog}, {where}")
+
+class _FinalError(ServiceError):
+    """An answer that would be the same if it were asked for again."""
 
 
-class _Requests:
-    """The part of `requests` that stcal's client uses; an answer other than 200 is an error."""
+def _body(url: str, query: dict[str, Any], timeout: float) -> bytes:
+    """What the service sends, complete and in time."""
+    import requests
 
-    def __init__(self) -> None:
-        import requests
-
-        self._requests = requests
-        self.exceptions = requests.exceptions
-
-    def get(self, *args: Any, **kwargs: Any) -> Any:
-        response = self._requests.get(*args, **kwargs)
+    deadline = time.monotonic() + timeout
+    parts = []
+    with requests.get(url, params=query, timeout=timeout, stream=True) as response:
         if response.status_code != 200:
-            raise ServiceError(f"HTTP status {response.status_code}")
-        return response
+            problem = f"HTTP status {response.status_code}"
+            raise _FinalError(problem) if 400 <= response.status_code < 500 else ServiceError(problem)
+        # What is there is taken at once: of a slow answer each byte comes in time, and the whole never.
+        while part := response.raw.read1(1 << 16, decode_content=True):
+            parts.append(part)
+            if time.monotonic() > deadline:
+                raise ServiceError(f"the answer was not complete after {timeout:.0f} s")
+        body = b"".join(parts)
+        told = response.headers.get("Content-Length")
+        whole = told is not None or response.headers.get("Transfer-Encoding") == "chunked"
+    if told is not None and "Content-Encoding" not in response.headers and len(body) < int(told):
+        raise ServiceError(f"the answer ended after {len(body)} of {told} bytes")
+    if not whole and body and not body.endswith(b"\n"):
+        raise ServiceError("the answer ended in the middle of a line")
+    return body
+
+
+def _table(body: bytes) -> Table:
+    text = body.lstrip(b"\xef\xbb\xbf \r\n")
+    if text.startswith(_NO_STAR):
+        return Table({"ra": np.empty(0), "dec": np.empty(0)})
+    if not text:
+        raise ServiceError("the answer is empty")
+    if text.startswith(b"<"):
+        raise ServiceError("the answer is a page and no table")
+    empty = [("", "nan"), ("-999", "nan")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        table = Table.read(io.BytesIO(text), format="ascii.csv", comment="#", fill_values=empty)
+    for axis in ("ra", "dec"):
+        column = find_column(table, "the answer", (axis,))
+        if column is None:
+            raise _FinalError(f"the answer has no columns ra and dec: {', '.join(table.colnames)[:80]}")
+        table.rename_column(column, axis)
+    return table

@@ -13,8 +13,6 @@ from astropy.modeling import models
 from gwcs import coordinate_frames as frames
 from gwcs.geometry import CartesianToSpherical, SphericalToCartesian
 
-from tweakreg.plane import Floats
-
 #: Columns and rows of the detectors of the two modules, seen from their centres.
 _PLACES = {"1": (0.5, -0.5), "2": (0.5, 0.5), "3": (-0.5, -0.5), "4": (-0.5, 0.5)}
 _MODULES = {"NRCA": (86.0, -494.0), "NRCB": (-86.0, -494.0)}
@@ -176,13 +174,3 @@ def _fitted_inverse(forward: tuple[Any, Any]) -> list[Any]:
         polynomial.parameters = np.linalg.lstsq(design, target, rcond=None)[0]
         inverse.append(polynomial)
     return inverse
-
-
-def to_pixels(wcs: Any, ra: Floats, dec: Floats) -> tuple[Floats, Floats]:
-    """Exact pixel positions: the fitted inverse, improved with the forward transformation."""
-    x, y = wcs.invert(ra, dec, with_bounding_box=False)
-    target_x, target_y = np.array(x), np.array(y)
-    for _ in range(3):
-        again_x, again_y = wcs.invert(*wcs(x, y, with_bounding_box=False), with_bounding_box=False)
-        x, y = x + (target_x - again_x), y + (target_y - again_y)
-    return np.asarray(x), np.asarray(y)

@@ -12,11 +12,10 @@ import asdf
 import numpy as np
 
 from tweakreg.files import staging
-from tweakreg.simulate.instrument import to_pixels
 from tweakreg.simulate.pixels import render
 from tweakreg.simulate.scene import Scene, SceneConfig, SimulatedExposure
 from tweakreg.types import SourceCatalog
-from tweakreg.wcs.footprint import pixel_bounds, s_region
+from tweakreg.wcs.footprint import pixel_bounds, s_region, to_pixels
 
 
 def make_model(scene: Scene, exposure: SimulatedExposure, *, pixels: bool = True) -> Any:
@@ -62,7 +61,8 @@ def _set_metadata(model: Any, config: SceneConfig, exposure: SimulatedExposure) 
         filter=config.filter,
         pupil="CLEAR",
     )
-    meta.exposure.instance.update(type="NRC_IMAGE", start_time=60676.0, mid_time=60676.01, end_time=60676.02)
+    start = 60676.0 + 365.25 * (exposure.epoch - 2025.0)
+    meta.exposure.instance.update(type="NRC_IMAGE", start_time=start, mid_time=start + 0.01, end_time=start + 0.02)
     meta.exposure.instance.update(exposure_time=1728.0, effective_exposure_time=1728.0, measurement_time=1728.0)
     meta.subarray.instance.update(name="FULL", xstart=1, ystart=1, xsize=detector.size, ysize=detector.size)
     meta.wcsinfo.instance.update(
@@ -102,7 +102,7 @@ def make_catalog(
     """
     size = scene.config.size
     rng = np.random.default_rng((scene.config.seed, exposure.number, sum(map(ord, exposure.detector.name)), 7))
-    x, y = to_pixels(exposure.truth, scene.ra, scene.dec)
+    x, y = to_pixels(exposure.truth, *scene.at(exposure.epoch))
     seen = (x > 0.0) & (x < size - 1.0) & (y > 0.0) & (y < size - 1.0)
     seen &= (rng.uniform(size=len(x)) >= missing) & (exposure.number not in scene.config.blank)
     position = np.column_stack([x[seen], y[seen]]) + rng.normal(scale=noise, size=(int(seen.sum()), 2))

@@ -6,9 +6,9 @@ import numpy as np
 from scipy.special import erf
 
 from tweakreg.plane import Floats
-from tweakreg.simulate.instrument import to_pixels
 from tweakreg.simulate.scene import Scene, SimulatedExposure
 from tweakreg.types import Bools
+from tweakreg.wcs.footprint import to_pixels
 
 _FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
 
@@ -26,7 +26,7 @@ def render(scene: Scene, exposure: SimulatedExposure) -> tuple[Floats, Floats, B
     rng = np.random.default_rng((config.seed, exposure.number, sum(map(ord, exposure.detector.name))))
     image = np.full((config.size, config.size), config.background)
     if exposure.number not in config.blank:
-        x, y = to_pixels(exposure.truth, scene.ra, scene.dec)
+        x, y = to_pixels(exposure.truth, *scene.at(exposure.epoch))
         add_stars(image, x, y, scene.flux * (1.0 - config.wings), config.fwhm)
         if config.wings > 0.0:
             add_wings(image, x, y, scene.flux * config.wings, config.fwhm)

@@ -11,6 +11,9 @@ from astropy.table import Table
 from tweakreg.plane import MAS_PER_ARCSEC, Floats, TangentPlane
 from tweakreg.simulate.instrument import Detector, Pointing, make_wcs
 
+#: When exposures are taken, Julian year.
+_EPOCH = 2025.0
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SceneConfig:
@@ -43,6 +46,12 @@ class SceneConfig:
         Of each visit, instead of `roll`.
     skew : float
         Angle by which the detectors' axes are not perpendicular, of which the files do not know.
+    visit_years : tuple of float
+        When each visit was, years after 2025.0.
+    motion : float
+        Dispersion of the proper motions of the stars per axis, mas per year.
+    common_motion : (float, float)
+        Motion of all stars to the east and north, mas per year.
     filter : str
     visit_group : str
         Two digits: exposures in other filters of the same visit have another one.
@@ -91,6 +100,9 @@ class SceneConfig:
     roll: float = 35.0
     visit_rolls: tuple[float, ...] = ()
     skew: float = 0.0
+    visit_years: tuple[float, ...] = ()
+    motion: float = 0.0
+    common_motion: tuple[float, float] = (0.0, 0.0)
     filter: str = "F200W"
     visit_group: str = "02"
     dither: float = 0.1
@@ -118,6 +130,8 @@ class SimulatedExposure:
     detector : Detector
     number, visit : int
         Counted from 0.
+    epoch : float
+        Julian year.
     truth, wcs : gwcs.WCS
         Where it really looks, and what its file says.
     pointing : Pointing
@@ -128,6 +142,7 @@ class SimulatedExposure:
     detector: Detector
     number: int
     visit: int
+    epoch: float
     truth: Any
     wcs: Any
     pointing: Pointing
@@ -141,7 +156,9 @@ class Scene:
     ----------
     config : SceneConfig
     ra, dec, flux : (N,) float arrays
-        Stars: degrees, electrons.
+        Stars: degrees at 2025.0, electrons.
+    motion : (N, 2) float array
+        Proper motions to the east and north, mas per year.
     exposures : tuple of SimulatedExposure
     galaxies : (G, 5) float array
         ra, dec (degrees), flux (electrons), size (pixels), axis ratio.
@@ -151,6 +168,7 @@ class Scene:
     ra: Floats
     dec: Floats
     flux: Floats
+    motion: Floats
     exposures: tuple[SimulatedExposure, ...]
     galaxies: Floats
 
@@ -158,6 +176,46 @@ class Scene:
     def truth(self) -> dict[str, Any]:
         """True WCS by file name."""
         return {exposure.filename: exposure.truth for exposure in self.exposures}
+
+    def at(self, epoch: float) -> tuple[Floats, Floats]:
+        """Where the stars are, degrees: the field is small, so that east and north are those of its plane."""
+        if not self.motion.any():
+            return self.ra, self.dec
+        plane = TangentPlane.around(self.ra, self.dec)
+        moved = self.motion * (epoch - _EPOCH) / MAS_PER_ARCSEC
+        return plane.deproject(plane.project(self.ra, self.dec) + moved)
+
+    def gaia(self, *, epoch: float = 2016.0, still: float = 0.0, worst: float = 2.0, seed: int = 2) -> Table:
+        """A catalog with the columns of Gaia's.
+
+        Parameters
+        ----------
+        epoch : float
+            Of the positions, Julian year.
+        still : float
+            Share of stars without proper motion.
+        worst : float
+            Error of the faintest stars, mas; of the brightest it is a hundredth.
+        seed : int
+
+        Returns
+        -------
+        Table
+            The errors of the motions are as large as those of the positions, per year.
+        """
+        rng = np.random.default_rng((self.config.seed, seed))
+        magnitude = 25.0 - 2.5 * np.log10(self.flux)
+        faintness = (magnitude - magnitude.min()) / max(float(np.ptp(magnitude)), 1e-9)
+        error = 0.01 * worst * 100.0**faintness
+        noise = rng.normal(size=(2, len(error), 2)) * error[:, None]
+        plane = TangentPlane.around(self.ra, self.dec)
+        ra, dec = plane.deproject(plane.project(*self.at(epoch)) + noise[0] / MAS_PER_ARCSEC)
+        motion = self.motion + noise[1]
+        motion[rng.uniform(size=len(error)) < still] = np.nan
+        table = Table({"ra": ra, "dec": dec, "ra_error": error, "dec_error": error, "pmra": motion[:, 0]})
+        table["pmdec"], table["pmra_error"], table["pmdec_error"] = motion[:, 1], error, error
+        table["ref_epoch"], table["phot_g_mean_mag"] = np.full(len(error), epoch), magnitude
+        return table
 
     def reference_catalog(self, error: float = 0.2, share: float = 0.5, seed: int = 1) -> Table:
         """A catalog of the brightest stars with columns RA, DEC and mag.
@@ -218,6 +276,7 @@ def make_scene(config: SceneConfig | None = None, **changes: Any) -> Scene:
                     detector=detector,
                     number=number,
                     visit=visit,
+                    epoch=_EPOCH + (config.visit_years[visit] if config.visit_years else 0.0),
                     truth=make_wcs(replace(detector, skew=config.skew), truth, aberration=factor),
                     wcs=make_wcs(detector, said, aberration=factor),
                     pointing=said,
@@ -225,7 +284,8 @@ def make_scene(config: SceneConfig | None = None, **changes: Any) -> Scene:
             )
     ra, dec, flux = _stars(config, exposures, rng)
     galaxies = _galaxies(config, ra, dec, rng)
-    return Scene(config=config, ra=ra, dec=dec, flux=flux, exposures=tuple(exposures), galaxies=galaxies)
+    motion = rng.normal(scale=config.motion, size=(len(ra), 2)) + config.common_motion
+    return Scene(config=config, ra=ra, dec=dec, flux=flux, motion=motion, exposures=tuple(exposures), galaxies=galaxies)
 
 
 def random_config(seed: int) -> SceneConfig:

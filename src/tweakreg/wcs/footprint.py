@@ -34,6 +34,16 @@ def sky(wcs: Any, x: Floats, y: Floats) -> tuple[Floats, Floats]:
     return np.asarray(ra, dtype=float) % 360.0, np.asarray(dec, dtype=float)
 
 
+def to_pixels(wcs: Any, ra: Floats, dec: Floats) -> tuple[Floats, Floats]:
+    """Exact pixel positions: a fitted inverse, improved with the forward transformation."""
+    x, y = wcs.invert(ra, dec, with_bounding_box=False)
+    target_x, target_y = np.array(x), np.array(y)
+    for _ in range(3):
+        again_x, again_y = wcs.invert(*wcs(x, y, with_bounding_box=False), with_bounding_box=False)
+        x, y = x + (target_x - again_x), y + (target_y - again_y)
+    return np.asarray(x), np.asarray(y)
+
+
 def vertices(wcs: Any, bounds: Bounds, n_per_side: int = 1) -> tuple[Floats, Floats]:
     """Sky positions along the outer pixel edges, counter-clockwise in pixels from the lower left corner.
 

@@ -1,0 +1,145 @@
+"""Reference catalogs by name: files, services and HATS catalogs, in an order of preference."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from astropy.table import Table, vstack
+
+from tweakreg.errors import ServiceError
+from tweakreg.plane import Floats
+from tweakreg.reference.cache import cached
+from tweakreg.reference.file import read_reference
+from tweakreg.reference.hats import NAMED, read_cone
+from tweakreg.reference.region import cones, near_images
+from tweakreg.reference.service import SERVICES, Patience, query_service
+from tweakreg.reference.table import catalog_of
+from tweakreg.types import Cone, ReferenceCatalog, Selection
+
+log = logging.getLogger(__name__)
+
+#: Names that mean a catalog and not a file.
+CATALOGS = (*SERVICES, *NAMED)
+#: The same under the name that the JWST step gives its list.
+SINGLE_GROUP_REFCAT = list(CATALOGS)
+
+Footprints = Sequence[tuple[Floats, Floats]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """Which stars are wanted, and how.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Files, names in `CATALOGS`, URLs or folders of HATS catalogs; the first that answers is used.
+    selection : Selection
+    patience : Patience
+    cache : Path or None
+        Where cones are kept that come from a server.
+    """
+
+    names: tuple[str, ...]
+    selection: Selection = field(default_factory=Selection)
+    patience: Patience = field(default_factory=Patience)
+    cache: Path | None = None
+
+
+def is_file(name: str) -> bool:
+    """Whether a name means a file, which can be read before it is known which stars are wanted."""
+    return name.upper() not in CATALOGS and "://" not in name and not Path(name).expanduser().is_dir()
+
+
+def reference_catalog(request: Request, footprints: Footprints, margin: float) -> ReferenceCatalog:
+    """The stars around images, from the first catalog that answers.
+
+    Parameters
+    ----------
+    request : Request
+    footprints : sequence of (ra, dec)
+        Vertices of each image, degrees.
+    margin : float
+        So far beyond the images stars are wanted, degrees.
+
+    Returns
+    -------
+    ReferenceCatalog
+        Its name and provenance say what was used.
+
+    Raises
+    ------
+    ServiceError
+        None answered; the message has the reason of each.
+    CatalogError
+        A file or folder cannot be read.
+    """
+    problems = []
+    for name in request.names:
+        try:
+            if is_file(name):
+                return read_reference(Path(name).expanduser(), request.selection)
+            return _around(name, request, footprints, margin)
+        except ServiceError as error:
+            problems.append(str(error))
+            if name != request.names[-1]:
+                log.warning("%s: the next reference catalog is tried", error)
+    raise ServiceError("; ".join(problems))
+
+
+def _around(name: str, request: Request, footprints: Footprints, margin: float) -> ReferenceCatalog:
+    table = fetch(name, cones(footprints, margin), request.patience, request.cache)
+    label = name.upper() if name.upper() in CATALOGS else Path(name.rstrip("/")).name
+    ra, dec = (np.asarray(table[axis], dtype=float) for axis in ("ra", "dec"))
+    table = table[near_images(ra, dec, footprints, margin)]
+    provenance = str(table.meta.get("provenance", name))
+    if len(table) == 0:
+        return ReferenceCatalog(ra=np.empty(0), dec=np.empty(0), name=label, provenance=provenance)
+    return catalog_of(table, name, request.selection, name=label, provenance=provenance)
+
+
+def fetch(name: str, where: Sequence[Cone], patience: Patience, cache: Path | None) -> Table:
+    """The table of a catalog in some cones, each star once.
+
+    Parameters
+    ----------
+    name : str
+        In `CATALOGS`, a URL or a folder.
+    where : sequence of Cone
+    patience : Patience
+    cache : Path or None
+
+    Returns
+    -------
+    Table
+        With all columns that this package knows; its metadata say where it is from.
+    """
+    parts = [_fetched(name, cone, patience, cache) for cone in where]
+    parts = [part for part in parts if len(part)] or parts[:1]
+    table = parts[0] if len(parts) == 1 else vstack(parts, metadata_conflicts="silent")
+    if len(parts) > 1:
+        _, first = np.unique(np.column_stack([table["ra"], table["dec"]]), axis=0, return_index=True)
+        table = table[np.sort(first)]
+        table.meta["provenance"] = "; ".join(str(part.meta.get("provenance", "")) for part in parts)
+    return table
+
+
+def _fetched(name: str, cone: Cone, patience: Patience, cache: Path | None) -> Table:
+    known = name.upper() if name.upper() in CATALOGS else name
+
+    def ask() -> Table:
+        served = known in SERVICES
+        table = query_service(known, cone, patience) if served else read_cone(known, cone, patience.timeout)
+        table.meta["provenance"] = f"{known} {cone}, fetched {datetime.now(UTC):%Y-%m-%d}"
+        if served and not any(column.lower() in ("ref_epoch", "epoch") for column in table.colnames):
+            table.meta["ref_epoch"] = SERVICES[known]
+        log.info("%s %s: %d stars", known, cone, len(table))
+        return table
+
+    online = known in CATALOGS or "://" in known
+    return cached(known, cone, cache if online else None, ask)

@@ -1,0 +1,237 @@
+"""From a table of stars to a reference catalog: what its columns mean."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from astropy import units as u
+from astropy.table import Table
+
+from tweakreg.errors import CatalogError
+from tweakreg.plane import Floats
+from tweakreg.tables import chosen_column, find_column, numbers
+from tweakreg.types import Bools, ReferenceCatalog, Selection
+
+log = logging.getLogger(__name__)
+
+_RA = ("RA", "ra_icrs", "raj2000", "ra_deg", "radeg", "alpha_j2000")
+_DEC = ("DEC", "de_icrs", "dec_icrs", "dej2000", "decj2000", "dec_deg", "decdeg", "dedeg", "delta_j2000")
+#: Names of further columns, their unit, and what a column without unit is taken to be in.
+_COLUMNS = {
+    "ra_error": (("ra_error", "e_ra_icrs", "ra_err", "raerr", "e_ra", "sigma_ra"), u.mas),
+    "dec_error": (("dec_error", "e_de_icrs", "dec_err", "decerr", "e_de", "e_dec", "sigma_dec"), u.mas),
+    "parallax": (("parallax", "plx"), u.mas),
+    "parallax_error": (("parallax_error", "e_plx", "parallax_err"), u.mas),
+    "pmra": (("pmra", "pm_ra_cosdec", "pmra_cosdec", "pm_ra"), u.mas / u.yr),
+    "pmdec": (("pmdec", "pm_dec", "pmde"), u.mas / u.yr),
+    "pmra_error": (("pmra_error", "e_pmra", "pmra_err", "pmraerr"), u.mas / u.yr),
+    "pmdec_error": (("pmdec_error", "e_pmde", "pmdec_err", "pmdecerr"), u.mas / u.yr),
+}
+_EPOCH = ("ref_epoch", "epoch", "ref_epoch_jyear")
+_MAG = ("phot_g_mean_mag", "mag", "gmag", "magnitude")
+_RUWE = ("ruwe",)
+_DUPLICATED = ("duplicated_source", "dup")
+#: In the order of the covariance.
+_FIVE = ("ra", "dec", "parallax", "pmra", "pmdec")
+_CORRELATIONS = tuple(f"{second}_{first}_corr" for i, first in enumerate(_FIVE) for second in _FIVE[:i])
+
+#: Lower-case names of all columns that are read.
+KNOWN_COLUMNS = frozenset(
+    name.lower()
+    for names in (
+        _RA, _DEC, _EPOCH, _MAG, _RUWE, _DUPLICATED, _CORRELATIONS, ("weight", "source_id"),
+        *(names for names, _ in _COLUMNS.values()),
+    )
+    for name in names
+)  # fmt: skip
+
+
+def catalog_of(
+    table: Table, path: str | Path, selection: Selection, *, name: str, provenance: str, epoch: float | None = None
+) -> ReferenceCatalog:
+    """Read positions, and motions, errors and magnitudes where there are any.
+
+    Parameters
+    ----------
+    table : Table
+    path : str or Path
+        Where it came from, for messages.
+    selection : Selection
+    name, provenance : str
+        Of the catalog.
+    epoch : float, optional
+        Of the positions, where the table does not say; Julian year.
+
+    Returns
+    -------
+    ReferenceCatalog
+        Rows without position or weight are left out, and those that `selection` does not take.
+
+    Raises
+    ------
+    CatalogError
+        Names the column and the file.
+    """
+    ra, dec = _positions(table, path, selection)
+    weight = _optional(table, path, ("weight",))
+    good = np.isfinite(ra) & np.isfinite(dec)
+    good &= True if weight is None else np.isfinite(weight)
+    if not good.all():
+        log.warning("%s: %d of %d rows lack a position or weight and are left out", path, (~good).sum(), len(good))
+    if not good.any():
+        raise CatalogError(path, "has no row with a position")
+    if weight is not None and (weight[good] < 0.0).any():
+        raise CatalogError(path, "some weights are negative")
+    if (np.abs(dec[good]) > 90.0).any():
+        raise CatalogError(path, "some declinations are beyond ±90 degrees: is the unit degrees?")
+    given = {key: _in(table, path, names, unit) for key, (names, unit) in _COLUMNS.items()}
+    epochs = _epochs(table, path, epoch, len(ra))
+    motion = (
+        None if given["pmra"] is None or given["pmdec"] is None else np.column_stack([given["pmra"], given["pmdec"]])
+    )
+    if motion is not None and epochs is None:
+        log.warning("%s: has proper motions but no ref_epoch: its positions are taken as they are", path)
+    catalog = ReferenceCatalog(
+        ra=ra,
+        dec=dec,
+        weight=weight,
+        name=name,
+        provenance=provenance,
+        epoch=epochs,
+        motion=motion,
+        parallax=given["parallax"],
+        covariance=_covariance(table, path, given),
+        mag=_optional(table, path, _MAG),
+    )
+    keep = good & _by_quality(table, path, selection)
+    if selection.flux:
+        flux = _optional(table, path, (), selection.flux)
+    else:
+        flux, selection = catalog.mag, replace(selection, magnitudes=True)
+    limited = selection.chosen(None if flux is None else np.where(keep, flux, np.nan))
+    if flux is None and (selection.min_flux, selection.max_flux, selection.brightest) != (None, None, None):
+        raise CatalogError(
+            path, "has no column of fluxes or magnitudes for rminflux, rmaxflux or refnbright: set rfluxcol"
+        )
+    keep = keep if limited is None else limited
+    if not keep.any():
+        raise CatalogError(
+            path, f"none of its {len(ra)} rows passes the cuts: check rminflux, rmaxflux and abs_max_ruwe"
+        )
+    return catalog[keep]
+
+
+def _positions(table: Table, path: str | Path, selection: Selection) -> tuple[Floats, Floats]:
+    """Right ascension and declination, degrees."""
+    ra = chosen_column(table, path, selection.x, "refxcol") or find_column(table, path, _RA)
+    dec = chosen_column(table, path, selection.y, "refycol") or find_column(table, path, _DEC)
+    if ra is not None and dec is not None:
+        hours = 15.0 if selection.units == "hours" else 1.0
+        return hours * numbers(table, path, ra), numbers(table, path, dec)
+    sky = find_column(table, path, ("sky_centroid",))
+    if sky is None:
+        raise CatalogError(path, f"needs columns RA and DEC, or sky_centroid; it has {', '.join(table.colnames)}")
+    try:
+        icrs = table[sky].icrs
+    except AttributeError as error:
+        raise CatalogError(path, f"column '{sky}' does not hold sky coordinates") from error
+    return np.asarray(icrs.ra.deg, dtype=float), np.asarray(icrs.dec.deg, dtype=float)
+
+
+def _optional(table: Table, path: str | Path, names: tuple[str, ...], chosen: str = "") -> Floats | None:
+    column = chosen_column(table, path, chosen, "rfluxcol") or find_column(table, path, names)
+    return None if column is None else numbers(table, path, column)
+
+
+def _in(table: Table, path: str | Path, names: tuple[str, ...], unit: u.UnitBase) -> Floats | None:
+    """A column in a unit; without unit it is taken to be in that unit, as in Gaia's tables."""
+    column = find_column(table, path, names)
+    return None if column is None else numbers(table, path, column, unit)
+
+
+def _epochs(table: Table, path: str | Path, epoch: float | None, number: int) -> Floats | None:
+    """Of each row: from a column, from the table's metadata, or as given."""
+    column = find_column(table, path, _EPOCH)
+    values = None if column is None else numbers(table, path, column)
+    if values is not None and np.isfinite(values).all():
+        if not ((values > 1800.0) & (values < 2200.0)).all():
+            raise CatalogError(path, f"column '{column}' does not hold years")
+        return values
+    said = {str(key).lower(): value for key, value in table.meta.items()}.get("ref_epoch", epoch)
+    try:
+        return None if said is None else np.full(number, float(said))
+    except (TypeError, ValueError) as error:
+        raise CatalogError(path, f"ref_epoch = {said!r} in its metadata is no year") from error
+
+
+def _covariance(table: Table, path: str | Path, given: dict[str, Floats | None]) -> Floats | None:
+    """From errors and correlations; None without errors of the positions."""
+    if given["ra_error"] is None or given["dec_error"] is None:
+        return None
+    errors = np.zeros((len(table), 5))
+    for i, name in enumerate(_FIVE):
+        error = given[f"{name}_error"]
+        errors[:, i] = 0.0 if error is None else np.nan_to_num(error)
+    covariance = np.zeros((len(table), 5, 5))
+    covariance[:, range(5), range(5)] = errors**2
+    for i, first in enumerate(_FIVE):
+        for j, second in enumerate(_FIVE[:i]):
+            correlation = _optional(table, path, (f"{second}_{first}_corr",))
+            if correlation is not None:
+                value = np.nan_to_num(correlation) * errors[:, i] * errors[:, j]
+                covariance[:, i, j] = covariance[:, j, i] = value
+    # A position without an error is no better than the worst.
+    unknown = ~(errors[:, :2] > 0.0).all(axis=1)
+    if unknown.any() and not unknown.all():
+        worst = np.diagonal(covariance[~unknown], axis1=1, axis2=2)[:, :2].max()
+        covariance[np.flatnonzero(unknown)[:, None], [0, 1], [0, 1]] = worst
+    return None if unknown.all() else covariance
+
+
+def _by_quality(table: Table, path: str | Path, selection: Selection) -> Bools:
+    """Rows that pass the cuts on RUWE and duplicity; what is not known passes."""
+    keep = np.ones(len(table), dtype=bool)
+    ruwe = _optional(table, path, _RUWE)
+    if selection.max_ruwe is not None:
+        if ruwe is None:
+            log.warning("%s: has no column 'ruwe': abs_max_ruwe has no effect", path)
+        else:
+            keep &= ~(ruwe > selection.max_ruwe)
+    if selection.drop_duplicates:
+        column = find_column(table, path, _DUPLICATED)
+        if column is None:
+            log.warning("%s: has no column 'duplicated_source': abs_drop_duplicates has no effect", path)
+        else:
+            keep &= ~np.isin(np.char.lower(np.asarray(table[column]).astype(str)), ("true", "1", "t"))
+    return keep
+
+
+def table_of(catalog: ReferenceCatalog) -> Table:
+    """A catalog as `catalog_of` reads it, with Gaia's names: nothing of it is lost."""
+    table = Table({"RA": catalog.ra * u.deg, "DEC": catalog.dec * u.deg})
+    table.meta = {"name": catalog.name, "provenance": catalog.provenance}
+    for name, value, unit in (
+        ("weight", catalog.weight, None),
+        ("ref_epoch", catalog.epoch, u.yr),
+        ("pmra", None if catalog.motion is None else catalog.motion[:, 0], u.mas / u.yr),
+        ("pmdec", None if catalog.motion is None else catalog.motion[:, 1], u.mas / u.yr),
+        ("parallax", catalog.parallax, u.mas),
+        ("phot_g_mean_mag", catalog.mag, u.mag),
+    ):
+        if value is not None:
+            table[name] = value
+            table[name].unit = unit
+    if catalog.covariance is not None:
+        errors = np.sqrt(np.diagonal(catalog.covariance, axis1=1, axis2=2))
+        for i, first in enumerate(_FIVE):
+            table[f"{first}_error"] = errors[:, i]
+            table[f"{first}_error"].unit = u.mas if i < 3 else u.mas / u.yr
+            for j, second in enumerate(_FIVE[:i]):
+                scale = errors[:, i] * errors[:, j]
+                table[f"{second}_{first}_corr"] = np.divide(
+                    catalog.covariance[:, i, j], scale, out=np.zeros(len(table)), where=scale > 0.0
+                )
+    return table
