@@ -281,6 +281,14 @@ def test_open_models_do_not_replace_files_of_their_name(scene, tmp_path):
         plan_outputs(ModelLibrary([model]), tmp_path, "tweakreg")
 
 
+def test_a_name_that_no_header_can_hold(folder, names):
+    (folder / names[0]).rename(folder / "häuser_cal.fits")
+    library = ModelLibrary([folder / "häuser_cal.fits"])
+    with pytest.raises(OutputError, match=r"cannot hold the name häuser_tweakreg\.fits"):
+        plan_outputs(library, folder, "tweakreg")
+    assert plan_outputs(library, folder, "tweakreg", ending=".asdf")
+
+
 def test_an_output_that_is_a_folder_is_found_first(folder, names):
     (folder / names[1].replace("_cal", "_tweakreg")).mkdir()
     with pytest.raises(OutputError, match="is a folder"):

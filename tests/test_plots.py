@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from helpers import run as call
 from helpers import statuses, wcs_of
 from tweakreg import saving
-from tweakreg.errors import ParameterError
+from tweakreg.errors import OutputError, ParameterError
 from tweakreg.report import plots
 from tweakreg.report.picture import make_picture
 from tweakreg.simulate import make_scene, score
@@ -199,6 +200,60 @@ def test_general_removes_what_rscale_leaves(catalog_models, tmp_path):
     assert (errors["general"] < 0.5 * errors["rscale"]).all()
 
 
+def test_plots_do_not_depend_on_a_matplotlibrc_or_on_names(hard, tmp_path):
+    """A tight bounding box changes sizes, TeX needs a program, and $ begins a formula."""
+    import matplotlib as mpl
+
+    *_, run = hard
+    done = run.done[0]
+    done = replace(done, exposure=replace(done.exposure, name="a$b_x_y$_cal"))
+    odd = replace(run, directory=tmp_path, done=[done, *run.done[1:]])
+    with mpl.rc_context({"savefig.bbox": "tight", "text.usetex": True, "font.size": 30.0}):
+        assert len(saving.save_plots(odd)) == 11
+        assert len(saving.save_report(odd)) == 1
+        assert mpl.rcParams["text.usetex"]
+
+
+def test_a_plot_that_fails_takes_nothing_with_it(hard, tmp_path, monkeypatch, caplog):
+    *_, run = hard
+
+    def broken(*args, **kwargs):
+        raise RuntimeError("no ink")
+
+    monkeypatch.setattr(plots, "plot_image", broken)
+    written = saving.save_all(replace(run, directory=tmp_path))
+    assert [path.suffix for path in written if path.suffix in (".png", ".html")] == [".html"]
+    assert "the plots could not be written: no ink" in caplog.text
+
+
+def test_numbers_of_the_page_are_those_of_the_image(hard):
+    """Not those of its group: one detector of many may be the bad one."""
+    *_, run = hard
+    for each in run.done[:2]:
+        for view in saving.views(each, run.alignment):
+            used = view.matches[~view.matches["clipped"]]
+            if not len(used):
+                assert view.own is None
+                continue
+            length = np.hypot(used["residual_ra"], used["residual_dec"])
+            assert view.own == (len(used), pytest.approx(np.sqrt(np.average(length**2, weights=used["weight"]))))
+
+
+def test_an_image_that_was_left_as_it_is_is_not_drawn_as_moved(hard):
+    *_, run = hard
+    for outline in saving.outlines(run)[2:]:
+        assert (outline.before == outline.after).all()
+    assert np.abs(saving.outlines(run)[0].after - saving.outlines(run)[0].before).max() > 0.01
+
+
+def test_two_exposures_of_one_name_do_not_get_one_file(scene, tmp_path):
+    twins = list(make_models(scene, pixels=False))[:2]
+    for model in twins:
+        model.meta.filename = "twin_cal.fits"
+    with pytest.raises(OutputError, match="2 exposures have one name, twin_cal: save_plots"):
+        call(twins, save_plots=True, output_dir=str(tmp_path))
+
+
 @pytest.mark.parametrize(("parameter", "module"), [("save_plots", "matplotlib"), ("save_report", "jinja2")])
 def test_without_the_extra_the_run_does_not_start(parameter, module, monkeypatch):
     monkeypatch.setattr("tweakreg.parameters.find_spec", lambda name: None if name == module else object())
@@ -265,6 +320,22 @@ def test_a_link_opens_the_plots_of_an_image(page):
     for number in range(5):
         images.nth(number).scroll_into_view_if_needed()
         images.nth(number).evaluate("image => image.decode()")
+
+
+def test_a_link_opens_the_plots_again(page):
+    link, details = page.locator("#images tbody a").nth(0), page.locator("#image-0")
+    link.click()
+    details.locator("summary").click()
+    assert details.get_attribute("open") is None
+    link.click()
+    assert details.get_attribute("open") is not None
+
+
+def test_all_plots_are_printed(page):
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("#plots details:not([open])").count() == 0
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert page.locator("#plots details[open]").count() == 0
 
 
 def test_names_are_escaped(page):

@@ -469,3 +469,13 @@ def test_stars_of_an_undithered_exposure_are_no_artefacts(tmp_path, caplog):
     library = run(list(make_models(scene)), roundhi=0.6)
     assert "left out" not in caplog.text
     assert statuses(library) == ["COMPLETE"] * 4
+
+
+def test_compressed_exposures_on_disk_in_a_dry_run(scene_files, tmp_path):
+    """Datamodels read .fits.gz and do not write it."""
+    import gzip
+
+    for path in sorted(scene_files.parent.glob("*_cal.fits"))[:4]:
+        (tmp_path / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), 1))
+    library = run(sorted(tmp_path.glob("*.gz")), in_memory=False, dry_run=True, **FIND)
+    assert len(library) == 4

@@ -30,6 +30,23 @@ def test_progress_is_for_terminals(monkeypatch, terminal):
     assert ("sources" in stream.getvalue()) is terminal
 
 
+def test_a_log_file_stays_a_log_file(monkeypatch, tmp_path):
+    """A bar redirects what goes to the terminal, and nothing else."""
+    stream = io.StringIO()
+    stream.isatty = lambda: True
+    monkeypatch.setattr("sys.stderr", stream)
+    handler = logging.FileHandler(tmp_path / "log.txt")
+    logging.root.addHandler(handler)
+    try:
+        with progress(1, "sources"):
+            logging.getLogger("tweakreg").warning("for the file")
+    finally:
+        logging.root.removeHandler(handler)
+        handler.close()
+    assert "for the file" not in stream.getvalue()
+    assert (tmp_path / "log.txt").read_text() == "for the file\n"
+
+
 def test_an_interruption_says_how_far_it_came(caplog):
     with pytest.raises(KeyboardInterrupt), progress(3, "plots") as count:
         count()

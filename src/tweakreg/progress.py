@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
@@ -27,7 +28,9 @@ def progress(total: int, what: str, unit: str = "image") -> Iterator[Callable[[]
     from tqdm import tqdm
     from tqdm.contrib.logging import logging_redirect_tqdm
 
-    loggers = [logging.getLogger(name) for name in ("tweakreg", "stpipe")]
+    # Where the lines go to the terminal, and nowhere else: the redirection adds a handler where there is none.
+    known = (logging.root, *(logging.getLogger(name) for name in ("tweakreg", "stpipe")))
+    loggers = [each for each in known if any(_is_console(handler) for handler in each.handlers)]
     done = 0
 
     class Bar(tqdm):  # type: ignore[misc]
@@ -41,9 +44,12 @@ def progress(total: int, what: str, unit: str = "image") -> Iterator[Callable[[]
         bar.update()
 
     try:
-        # Without a bar the handlers stay as they are: the redirection would add one where there is none.
         with bar, nullcontext() if bar.disable else logging_redirect_tqdm(loggers):
             yield count
     except KeyboardInterrupt:
         log.warning("interrupted in %s, after %d of %d %ss", what, done, total, unit)
         raise
+
+
+def _is_console(handler: logging.Handler) -> bool:
+    return isinstance(handler, logging.StreamHandler) and handler.stream in (sys.stdout, sys.stderr)

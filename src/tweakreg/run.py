@@ -84,6 +84,7 @@ def measure(library: ModelLibrary, config: Config, directory: Path) -> list[Expo
         )
         for index, member in enumerate(library.members)
     ]
+    _check_names(tasks, config)
     workers = config.workers if library.of_files else 1
     measured: list[_Measured] = []
     with library, library.quick_collection(), progress(len(tasks), "sources") as count:
@@ -203,14 +204,18 @@ def _log_sources(measured: _Measured, config: Config) -> None:
 
 
 def _save_catalogs(found: list[_Measured], directory: Path) -> None:
-    names = Counter(str(each.exposure.catalog_name) for each in found)
-    for name, number in names.items():
-        if number > 1:
-            raise OutputError(f"{number} exposures have one name: their catalogs would all be {name}")
     if found:
         with staging(directory) as temporary:
             for each in found:
                 write_catalog(each.catalog, temporary / str(each.exposure.catalog_name))
+
+
+def _check_names(tasks: list[_Task], config: Config) -> None:
+    """Refuse two exposures of one name where each would get files of its own."""
+    wanted = [name for name in ("save_catalogs", "save_matches", "save_plots") if getattr(config, name)]
+    for name, number in Counter(bare_name(task.path) for task in tasks).items():
+        if number > 1 and wanted:
+            raise OutputError(f"{number} exposures have one name, {name}: {wanted[0]} would write one file for them")
 
 
 def _without_artefacts(exposures: list[Exposure], by_user: set[int]) -> list[Exposure]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from astropy.table import Table
 
+from tweakreg.errors import OutputError
 from tweakreg.files import staging
 from tweakreg.observatory.correction import Correction, Member, write_correction
 from tweakreg.observatory.output import bare_name
@@ -72,10 +73,16 @@ def save_all(run: Run) -> list[Path]:
     written += save_tables(run)
     if run.config.save_correction:
         written += save_corrections(run)
-    if run.config.save_plots:
-        written += save_plots(run)
-    if run.config.save_report:
-        written.append(save_report(run))
+    for wanted, what, save in (
+        (run.config.save_plots, "plots", save_plots),
+        (run.config.save_report, "report", save_report),
+    ):
+        if wanted:
+            try:
+                written += save(run)
+            except Exception as error:  # of a picture, whatever it was, nothing else is to suffer
+                problem = (str(error).splitlines() or [type(error).__name__])[0]
+                log.error("the %s could not be written: %s", what, problem, exc_info=not isinstance(error, OutputError))
     return written
 
 
@@ -124,7 +131,7 @@ def save_corrections(run: Run) -> list[Path]:
     for each in run.done:
         if each.corrected is not each.before.wcs:
             groups.setdefault(each.exposure.group, []).append(each)
-    paths = []
+    paths: list[Path] = []
     for group, images in groups.items():
         members = tuple(
             Member(
@@ -145,7 +152,9 @@ def save_corrections(run: Run) -> list[Path]:
             wcs_name=str(first.corrected.name or ""),
             history=(f"{first.tree['date']}: made by tweakreg {first.tree['software']['version']}",),
         )
-        paths.append(run.directory / f"{run.name}_{re.sub(r'[^A-Za-z0-9._-]+', '-', group)}_correction.asdf")
+        stem = f"{run.name}_{re.sub(r'[^A-Za-z0-9._-]+', '-', group)}"
+        twins = sum(path.name.startswith(stem) for path in paths)
+        paths.append(run.directory / f"{stem}{f'-{twins + 1}' if twins else ''}_correction.asdf")
         write_correction(correction, paths[-1])
     return _said(paths)
 
@@ -175,7 +184,7 @@ def save_plots(run: Run) -> list[Path]:
     return _said([run.directory / name for name in names])
 
 
-def save_report(run: Run) -> Path:
+def save_report(run: Run) -> list[Path]:
     """Write the page about the run.
 
     Parameters
@@ -184,7 +193,8 @@ def save_report(run: Run) -> Path:
 
     Returns
     -------
-    Path
+    list of Path
+        One.
     """
     path = run.directory / f"{run.name}_report.html"
     tasks = [list(views(each, run.alignment)) for each in run.done]
@@ -195,8 +205,9 @@ def save_report(run: Run) -> Path:
                 yield each
                 count()
 
-        page.write_page(temporary / path.name, run.name, run.trees, drawn(), outlines(run), run.alignment)
-    return _said([path])[0]
+        own = [{view.result.stage.value: view.own for view in seen} for seen in tasks]
+        page.write_page(temporary / path.name, run.name, run.trees, own, drawn(), outlines(run), run.alignment)
+    return _said([path])
 
 
 def _draw(seen: list[ImageView]) -> dict[str, dict[str, str]]:
@@ -237,7 +248,8 @@ def outlines(run: Run) -> list[Outline]:
     found = []
     for each in run.done:
         before = run.alignment.plane.project(*each.exposure.footprint)
-        after = run.alignment.corrections.get(each.exposure.group, Affine())(before)
+        applied = "correction" in each.tree
+        after = run.alignment.corrections[each.exposure.group](before) if applied else before
         found.append(Outline(name=each.exposure.name, status=each.tree["status"], before=before, after=after))
     return found
 

@@ -123,9 +123,9 @@ class TweakRegStep(Step):
         try:
             written = save_all(done)
         except KeyboardInterrupt as interruption:
-            raise Interrupted(
-                "interrupted after the exposures: what tells of the run is not complete"
-            ) from interruption
+            number = len(self._saved)
+            done_so_far = "all exposures are written" if number else "no exposure was to be written"
+            raise Interrupted(f"interrupted: {done_so_far}, what tells of the run is not complete") from interruption
         failed = [tree["name"] for tree in done.trees if tree["status"] != "COMPLETE"]
         for line in summary_lines(done.trees, [*self._saved, *written], perf_counter() - self._started):
             log.log(logging.WARNING if failed else logging.INFO, "%s", line)

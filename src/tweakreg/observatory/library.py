@@ -140,6 +140,11 @@ class ModelLibrary(AbstractModelLibrary):
         """Where a changed exposure is while it is not in use; None if it is in memory or unchanged."""
         return Path(self._temp_filenames[index]) if self._on_disk and index in self._temp_filenames else None
 
+    def _temp_path_for_model(self, model: Any, index: int) -> Path:
+        """Without .gz, which datamodels read and do not write."""
+        path = Path(super()._temp_path_for_model(model, index))
+        return path.with_suffix("") if path.suffix == ".gz" else path
+
     def finalize_result(self, step: Any, reference_files_used: list[tuple[str, str]]) -> None:
         """Nothing is added after the step, so exposures on disk need not be opened once more."""
 

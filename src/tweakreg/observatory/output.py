@@ -69,6 +69,10 @@ def plan_outputs(
             raise OutputError(f"{source} is listed twice")
         if output in seen:
             raise OutputError(f"{seen[output]} and {source} would both be written to {output}: rename one of them")
+        if ending == ".fits" and not (output.name.isascii() and output.name.isprintable()):
+            raise OutputError(
+                f"a FITS header cannot hold the name {output.name}: rename it, or set output_ext to .asdf"
+            )
         if output.is_dir():
             raise OutputError(f"{output} is a folder: remove it, or set output_dir or suffix")
         # Of an open datamodel only the name is known: it may be the file in the output folder.

@@ -123,21 +123,30 @@ class Failure:
     stage : str
     outcome : Outcome
     names : tuple of str
+    indices : tuple of int
+        Of the images in the run.
     """
 
     stage: str
     outcome: Outcome
     names: tuple[str, ...]
+    indices: tuple[int, ...]
 
 
 def failure_groups(trees: Sequence[Tree]) -> list[Failure]:
     """Why images are not COMPLETE: what most images have in common comes first."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for tree in trees:
+    found: dict[tuple[str, str], list[int]] = {}
+    for index, tree in enumerate(trees):
         if tree["status"] != Status.COMPLETE.value:
-            found.setdefault(_deciding_failure(tree["stages"]), []).append(tree["name"])
+            found.setdefault(_deciding_failure(tree["stages"]), []).append(index)
     groups = [
-        Failure(stage=stage, outcome=Outcome[outcome], names=tuple(names)) for (stage, outcome), names in found.items()
+        Failure(
+            stage=stage,
+            outcome=Outcome[outcome],
+            names=tuple(trees[index]["name"] for index in indices),
+            indices=tuple(indices),
+        )
+        for (stage, outcome), indices in found.items()
     ]
     return sorted(groups, key=lambda failure: -len(failure.names))
 

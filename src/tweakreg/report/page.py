@@ -6,18 +6,19 @@ import base64
 import io
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tweakreg.plane import MAS_PER_ARCSEC
 from tweakreg.report import plots
 from tweakreg.report.lines import chance_text, failure_groups, result_lines, stages_asked
 from tweakreg.report.views import ImageView, Outline
 from tweakreg.results import Tree
-from tweakreg.types import Alignment
+from tweakreg.types import Alignment, Outcome, Status
 
 #: Pixels per inch of the plots, and colours that are left to them: 200 images have to fit into 20 MB.
 _DPI, _COLOURS = 80, 32
@@ -56,6 +57,7 @@ def write_page(
     path: Path,
     name: str,
     trees: Sequence[Tree],
+    own: Sequence[Mapping[str, tuple[int, float] | None]],
     drawn: Iterable[dict[str, dict[str, str]]],
     outlines: Sequence[Outline],
     alignment: Alignment,
@@ -69,6 +71,8 @@ def write_page(
         Of the run.
     trees : sequence of dict
         The results of the images.
+    own : sequence of dict
+        For each image, by stage, its own number of stars used and their rms, mas; None where there are none.
     drawn : iterable of dict
         For each image, by stage, what `draw_view` gives; taken one after another.
     outlines : sequence of Outline
@@ -90,10 +94,10 @@ def write_page(
         n_groups=len({tree["group"] for tree in trees}),
         lines=result_lines(trees),
         failures=failure_groups(trees),
-        ids={tree["name"]: index for index, tree in enumerate(trees)},
-        rows=[_row(index, tree) for index, tree in enumerate(trees)],
+        catalog_alone=_tied_by_the_catalog_alone(trees),
+        rows=[_row(*each) for each in zip(trees, own, outlines, strict=True)],
         sky=sky,
-        images=zip(trees, drawn, strict=True),
+        images=zip(trees, own, drawn, strict=True),
         parameters=_parameters(trees),
         reference=alignment.reference,
         versions=[("Python", sys.version.split()[0]), *((package, version(package)) for package in _PACKAGES)],
@@ -102,13 +106,21 @@ def write_page(
     page.dump(str(path), encoding="utf-8")
 
 
-def _row(index: int, tree: Tree) -> dict[str, Any]:
-    """A row of the table of images."""
-    row = {"index": index, "name": tree["name"], "group": tree["group"], "status": tree["status"]}
-    row |= {f"{stage}_{key}": result.get(key) for stage, result in tree["stages"].items() for key in ("n_used", "rms")}
-    shift = tree.get("correction", {}).get("shift")
+def _row(tree: Tree, own: Mapping[str, tuple[int, float] | None], outline: Outline) -> dict[str, Any]:
+    """A row of the table of images: what is the image's own, not its group's."""
+    row: dict[str, Any] = {"name": tree["name"], "group": tree["group"], "status": tree["status"]}
+    for stage, numbers in own.items():
+        row[f"{stage}_n_used"], row[f"{stage}_rms"] = numbers or (None, None)
+    moved = float(np.linalg.norm((outline.after - outline.before).mean(axis=0))) * MAS_PER_ARCSEC
     error = tree.get("predicted_error", {}).get("centre")
-    return row | {"moved": float(np.hypot(*shift)) if shift else None, "error": max(error) if error else None}
+    return row | {"moved": moved if "correction" in tree else None, "error": max(error) if error else None}
+
+
+def _tied_by_the_catalog_alone(trees: Sequence[Tree]) -> int:
+    """How many images are COMPLETE although they could not be aligned to the others."""
+    apart = (Outcome.NOT_TIED.name, Outcome.NO_OVERLAP.name)
+    complete = (tree for tree in trees if tree["status"] == Status.COMPLETE.value)
+    return sum(tree["stages"]["relative"]["outcome"] in apart for tree in complete)
 
 
 def _parameters(trees: Sequence[Tree]) -> tuple[list[Tree], list[Tree]]:

@@ -33,14 +33,16 @@ _NOTHING = "there is nothing to show"
 
 @contextmanager
 def style(ink: str = "black", background: str = "white", size: float = 8.0) -> Iterator[None]:
-    """Size of the letters and colours of the plots; use it around the drawing and the saving."""
+    """Size of the letters and colours of the plots, whatever a matplotlibrc says; use it around drawing and saving."""
     import matplotlib as mpl
 
     lines = dict.fromkeys(("axes.edgecolor", "axes.labelcolor", "text.color", "xtick.color", "ytick.color"), ink)
     grounds = dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), background)
     sizes = {"font.size": size, "axes.titlesize": size, "legend.fontsize": 0.88 * size, "axes.linewidth": 0.7}
     others = {"legend.framealpha": 0.6, "legend.facecolor": background, "text.hinting": "none"}
-    with mpl.rc_context({**lines, **grounds, **sizes, **others}):
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update({**lines, **grounds, **sizes, **others, "text.parse_math": False})
         yield
 
 
@@ -71,7 +73,7 @@ def plot_residuals(matches: Table, *, figure: Any = None, note: str = _NOTHING) 
     for row, (residual, word) in zip(axes, zip(columns, ("east", "north"), strict=True), strict=True):
         for axis, along in zip(row, ("x", "y"), strict=True):
             if used.any():
-                _residual_panel(axis, np.asarray(matches[along], dtype=float), residual, used, along)
+                _residual_panel(axis, np.asarray(matches[along], dtype=float), residual, used, weights(matches)[used])
             else:
                 _say(axis, note)
         row[0].set_ylabel(f"residual to the {word}, mas")
@@ -83,13 +85,18 @@ def plot_residuals(matches: Table, *, figure: Any = None, note: str = _NOTHING) 
     return figure
 
 
-def _residual_panel(axis: Any, position: Floats, residual: Floats, used: Bools, along: str) -> None:
-    rms = float(np.sqrt(np.mean(residual[used] ** 2)))
+def weights(matches: Table) -> Floats:
+    """Of each match in the fit; ones where the table has none."""
+    return np.asarray(matches["weight"] if "weight" in matches.colnames else np.ones(len(matches)), dtype=float)
+
+
+def _residual_panel(axis: Any, position: Floats, residual: Floats, used: Bools, weight: Floats) -> None:
+    rms = float(np.sqrt(np.average(residual[used] ** 2, weights=weight)))
     axis.axhline(0.0, color=NEUTRAL, lw=0.6)
     axis.scatter(position[used], residual[used], **_USED, label=f"rms {rms:.3g} mas, N = {used.sum()}")
     if (~used).any():
         axis.scatter(position[~used], residual[~used], **_CLIPPED, label=f"{(~used).sum()} clipped")
-    line = slope(position[used], residual[used])
+    line = slope(position[used], residual[used], weight)
     if line is not None:
         ends = np.array([position[used].min(), position[used].max()])
         value, error, level = line
@@ -99,11 +106,12 @@ def _residual_panel(axis: Any, position: Floats, residual: Floats, used: Bools, 
     axis.legend(loc="upper center", borderpad=0.2, handlelength=1.2, labelspacing=0.2)
 
 
-def slope(position: Floats, residual: Floats) -> tuple[float, float, float] | None:
+def slope(position: Floats, residual: Floats, weight: Floats | None = None) -> tuple[float, float, float] | None:
     """Slope of residuals per 1000 pixels, its standard error, and the line's value at 0; None for too few points."""
     if len(position) < 4 or np.ptp(position) <= 0.0:
         return None
-    coefficients, covariance = np.polyfit(position, residual, 1, cov=True)
+    root = None if weight is None else np.sqrt(weight / weight.mean())
+    coefficients, covariance = np.polyfit(position, residual, 1, w=root, cov=True)
     return 1000.0 * float(coefficients[0]), 1000.0 * float(np.sqrt(covariance[0, 0])), float(coefficients[1])
 
 
@@ -135,8 +143,8 @@ def plot_vectors(matches: Table, *, axes: Any = None, note: str = _NOTHING) -> A
     Axes
     """
     axes = _axes(axes)
-    axes.set_title("residual vectors")
     used = ~np.asarray(matches["clipped"], dtype=bool)
+    axes.set_title("residual vectors" + (", clipped ones shortened" if used.any() and not used.all() else ""))
     if not used.any():
         return _say(axes, note)
     xy = np.column_stack([matches["ref_plane_x"], matches["ref_plane_y"]]).astype(float)
@@ -238,7 +246,8 @@ def plot_magnitudes(matches: Table, *, axes: Any = None, note: str = _NOTHING) -
         return _say(axes, "the catalog has no fluxes" if used.any() else note)
     axes.scatter(magnitude[used & known], length[used & known], **_USED)
     axes.scatter(magnitude[~used & known], length[~used & known], **_CLIPPED)
-    axes.axhline(float(np.sqrt(np.mean(length[used] ** 2))), color=NEUTRAL, lw=0.8, label="rms")
+    rms = float(np.sqrt(np.average(length[used] ** 2, weights=weights(matches)[used])))
+    axes.axhline(rms, color=NEUTRAL, lw=0.8, label="rms")
     axes.set(xlabel="instrumental magnitude", ylabel="residual, mas", ylim=(0.0, None))
     axes.legend(loc="upper left")
     return axes
@@ -263,9 +272,12 @@ def plot_clipping(result: StageResult, *, axes: Any = None) -> Any:
     passes = result.fit.passes
     rms = [MAS_PER_ARCSEC * each for _, each in passes]
     axes.plot(range(len(passes)), rms, "o-", color=BLUE, ms=4, lw=1.0)
-    for number, ((n_used, _), value) in enumerate(zip(passes, rms, strict=True)):
-        axes.annotate(f"N = {n_used}", (number, value), textcoords="offset points", xytext=(4, 5))
-    axes.set(xlabel="pass", ylabel="rms, mas", xlim=(-0.4, len(passes) - 0.2), xticks=range(len(passes)))
+    last = len(passes) - 1
+    for number in sorted({0, last}):  # more would overlap
+        side = "right" if 0 < number == last else "left"
+        label = {"textcoords": "offset points", "xytext": (-4 if side == "right" else 4, 6), "ha": side}
+        axes.annotate(f"N = {passes[number][0]}", (number, rms[number]), **label)
+    axes.set(xlabel="pass", ylabel="rms, mas", xlim=(-0.4, last + 0.4), xticks=range(len(passes)))
     axes.set_ylim(0.0, 1.25 * max(max(rms), 1e-9))
     return axes
 
@@ -357,7 +369,7 @@ def plot_image(view: ImageView, *, figure: Any = None) -> Any:
     top, bottom = figure.subfigures(2, 1, height_ratios=[0.06, 1.0])
     outcome = view.result.outcome
     words = "aligned" if outcome is Outcome.ALIGNED else view.note
-    top.suptitle(f"{view.name} · {view.result.stage.value} · {words}", fontsize=10.0, y=0.5)
+    top.suptitle(f"{view.name} · {view.result.stage.value} · {words}", fontsize=10.0, y=0.5, parse_math=False)
     sources, residuals, diagnostics = bottom.subfigures(1, 3)
     sources_figure(view, figure=sources)
     plot_residuals(view.matches, figure=residuals, note=view.note)
@@ -397,7 +409,7 @@ def plot_sky(
         return _say(axes, "no image has a place on the sky")
     if reference is not None:
         stars = _inside(plane.project(*reference), everything)
-        axes.scatter(*stars.T, s=4, color=GREEN, linewidths=0, alpha=0.6, label=name, zorder=1)
+        axes.scatter(*stars.T, s=4, color=GREEN, linewidths=0, alpha=0.6, label=f"catalog {name}", zorder=1)
     width = float(np.clip(30.0 / len(outlines), 0.3, 1.0))  # hundreds would be one blot
 
     def draw(shapes: list[Floats], colour: str, label: str, dashes: str = "-") -> None:
@@ -415,8 +427,8 @@ def plot_sky(
         chosen = [each.after for each in outlines if (each.status == "COMPLETE") is well]
         if chosen:
             draw(chosen, colour, label)
-    _shifts(axes, outlines)
-    _sky_axes(axes, everything)
+    tips = _shifts(axes, outlines)
+    _sky_axes(axes, np.concatenate([everything, tips, *(each.after for each in outlines)]))
     axes.set(xlabel=f"east of RA {plane.ra:.5f}°, arcsec", ylabel=f"north of Dec {plane.dec:+.5f}°, arcsec")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=4, frameon=False, columnspacing=1.0)
     return axes
@@ -442,19 +454,21 @@ def _inside(stars: Floats, footprints: Floats) -> Floats:
     return stars[:: -(-len(stars) // _MOST_STARS) or 1]
 
 
-def _shifts(axes: Any, outlines: Sequence[Outline]) -> None:
-    """Arrows from the middle of each image: how far it was moved, enlarged."""
+def _shifts(axes: Any, outlines: Sequence[Outline]) -> Floats:
+    """Arrows from the middle of each image: how far it was moved, enlarged; where they end."""
     centres = np.array([each.before.mean(axis=0) for each in outlines])
     moves = np.array([(each.after - each.before).mean(axis=0) for each in outlines]) * MAS_PER_ARCSEC
     longest = float(np.linalg.norm(moves, axis=1).max())
     if not longest > 0.0:
-        return
+        return centres
     width = float(np.ptp(np.concatenate([each.before for each in outlines]), axis=0).max())
+    scale = longest / (0.12 * width)
     arrows = axes.quiver(
-        *centres.T, *moves.T, angles="xy", scale_units="xy", scale=longest / (0.12 * width), color=BLUE, width=0.003
+        *centres.T, *moves.T, angles="xy", scale_units="xy", scale=scale, color=BLUE, width=0.003, zorder=4
     )
     length = round_length(longest)
     axes.quiverkey(arrows, 0.1, 0.04, length, f"moved by {length:g} mas", labelpos="E", color=BLUE)
+    return np.asarray(centres + moves / scale)
 
 
 def _few_ticks(panels: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from astropy.table import Table
 
 from tweakreg.plane import Floats
@@ -31,6 +32,15 @@ class ImageView:
     x: Floats
     y: Floats
     picture: Picture | None
+
+    @property
+    def own(self) -> tuple[int, float] | None:
+        """Matches of this image alone that were used, and their rms, mas; None if there are none."""
+        used = self.matches[~np.asarray(self.matches["clipped"], dtype=bool)]
+        if not len(used):
+            return None
+        square = np.asarray(used["residual_ra"] ** 2 + used["residual_dec"] ** 2, dtype=float)
+        return len(used), float(np.sqrt(np.average(square, weights=np.asarray(used["weight"], dtype=float))))
 
     @property
     def note(self) -> str:

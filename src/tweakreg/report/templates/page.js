@@ -28,4 +28,17 @@ function openTarget() {
   }
 }
 addEventListener("hashchange", openTarget);
+// The same link again changes no hash.
+addEventListener("click", (event) => {
+  if (event.target.closest("a")?.hash === location.hash) openTarget();
+});
+// On paper there is nothing to open.
+let closed = [];
+addEventListener("beforeprint", () => {
+  closed = [...document.querySelectorAll("details:not([open])")];
+  for (const each of closed) each.open = true;
+});
+addEventListener("afterprint", () => {
+  for (const each of closed) each.open = false;
+});
 openTarget();
