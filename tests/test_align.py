@@ -416,3 +416,19 @@ def test_more_than_fifty_images_in_a_group():
     alignment = align(images, PLANE, RELATIVE)
     assert outcomes(alignment) == {"a": Outcome.REFERENCE, "b": Outcome.ALIGNED}
     assert np.allclose(alignment.corrections["b"].after(error)(BOX), BOX, atol=1e-6)
+
+
+def test_errors_of_averaged_stars_are_those_of_their_detections():
+    """The stated error is that of the mean, whether a star is seen in ten exposures or in one."""
+    rng = np.random.default_rng(5)
+    truth = field(400, seed=5).xy
+    stars = SourceMap(Sources(xy=truth + rng.normal(scale=0.01, size=truth.shape)))
+    for _ in range(9):
+        seen = np.arange(400) < 300
+        stars.add(Sources(xy=truth[seen] + rng.normal(scale=0.01, size=(300, 2))), 0.1)
+    result = stars.sources_with_errors
+    assert stars.sources.variance is None
+    assert np.sqrt(result.variance[:300]) == pytest.approx(0.01 / np.sqrt(10.0), rel=0.05)
+    assert np.sqrt(result.variance[300:]) == pytest.approx(0.01, rel=0.05)
+    normalised = (result.xy[:400] - truth)[:300] / np.sqrt(result.variance[:300, None])
+    assert np.std(normalised) == pytest.approx(1.0, abs=0.1)

@@ -326,17 +326,19 @@ class Sources:
 
     def moved(self, affine: Affine) -> Sources:
         """The same sources after a transformation."""
-        return Sources(xy=affine(self.xy), weight=self.weight, name=self.name)
+        return replace(self, xy=affine(self.xy))
 
     @classmethod
     def joined(cls, parts: list[Sources], name: str) -> Sources:
-        """All sources of several catalogs; weights only if every non-empty one has them."""
+        """All sources of several catalogs; weights and variances only if every non-empty one has them."""
         full = [part for part in parts if len(part)]
         if not full:
             return cls(xy=np.empty((0, 2)), name=name)
         weights = [part.weight for part in full if part.weight is not None]
         weight = np.concatenate(weights) if len(weights) == len(full) else None
-        return cls(xy=np.concatenate([part.xy for part in full]), weight=weight, name=name)
+        variances = [part.variance for part in full if part.variance is not None]
+        variance = np.concatenate(variances) if len(variances) == len(full) else None
+        return cls(xy=np.concatenate([part.xy for part in full]), weight=weight, variance=variance, name=name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

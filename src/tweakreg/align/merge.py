@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from scipy.spatial import KDTree
 
@@ -29,6 +31,9 @@ class SourceMap:
         self._weighted = sources.weight is not None
         self._weight = _weights(sources)
         self._moment = sources.xy * self._weight[:, None]
+        self._detections = np.ones(len(sources))
+        # Sum of squared distances from the mean, over all stars and both axes, and its degrees of freedom.
+        self._scatter, self._freedom = 0.0, 0
         self.name = sources.name
 
     @property
@@ -36,6 +41,16 @@ class SourceMap:
         """Mean positions, and summed weights if all catalogs have them."""
         weight = self._weight if self._weighted else None
         return Sources(xy=self._positions, weight=weight, name=self.name)
+
+    @property
+    def sources_with_errors(self) -> Sources:
+        """The same with variances: the scatter of repeated detections, common to all stars, over their number.
+
+        Unlike `sources` this is for the result: while groups are aligned, detections count alike.
+        """
+        if self._freedom == 0:
+            return self.sources
+        return replace(self.sources, variance=self._scatter / self._freedom / self._detections)
 
     @property
     def _positions(self) -> Floats:
@@ -53,6 +68,12 @@ class SourceMap:
             self._moment = xy.copy()
         weight = _weights(sources) if self._weighted else np.ones(len(sources))
         new, known = mutual_pairs(sources.xy, self._positions, radius, isolation=0.0)
+        # A new value moves the sum of squares about the mean of n others by n / (n + 1) of its squared distance.
+        distance = np.sum((sources.xy[new] - self._positions[known]) ** 2, axis=1)
+        number = self._detections[known]
+        self._scatter += float(np.sum(distance * number / (number + 1.0)))
+        self._freedom += 2 * len(new)
+        self._detections[known] += 1.0
         self._moment[known] += sources.xy[new] * weight[new, None]
         self._weight[known] += weight[new]
         left = np.ones(len(sources), dtype=bool)
@@ -63,6 +84,7 @@ class SourceMap:
             left[np.flatnonzero(left)[distance <= radius]] = False
         self._moment = np.concatenate([self._moment, sources.xy[left] * weight[left, None]])
         self._weight = np.concatenate([self._weight, weight[left]])
+        self._detections = np.concatenate([self._detections, np.ones(int(left.sum()))])
 
 
 def _weights(sources: Sources) -> Floats:

@@ -73,13 +73,13 @@ def align(
             absolute=results,
             corrections=dict(components[0].corrections) if components else {},
             covariances=covariances(components[0], None) if components else {},
-            stars=components[0].stars.sources if components else None,
+            stars=components[0].stars.sources_with_errors if components else None,
         )
 
     absolute_results: dict[str, StageResult] = {}
     corrections = dict(components[0].corrections) if components else {}
     known = covariances(components[0], None) if components else {}
-    stars = components[0].stars.sources if components else None
+    stars = components[0].stars.sources_with_errors if components else None
     by_name = {group.name: group for group in groups}
     for component in components:
         moved = []
@@ -131,8 +131,10 @@ def _stars(moved: list[tuple[Component, Affine]]) -> Sources:
     """The stars of all parts, each where its epoch saw it."""
     if len(moved) == 1:
         part, affine = moved[0]
-        return part.stars.sources.moved(affine)
-    return Sources.joined([part.stars.sources.moved(affine) for part, affine in moved], moved[0][0].stars.name)
+        return part.stars.sources_with_errors.moved(affine)
+    return Sources.joined(
+        [part.stars.sources_with_errors.moved(affine) for part, affine in moved], moved[0][0].stars.name
+    )
 
 
 def _relative_results(groups: list[Group], components: list[Component], config: StageConfig) -> dict[str, StageResult]:

@@ -135,24 +135,37 @@ def _match_columns(
 
 
 def reference_table(alignment: Alignment) -> Table:
-    """The stars that exposures were matched with: those of the catalog, and those of the aligned exposures."""
-    parts = []
+    """The stars that exposures were matched with: those of the catalog, and those of the aligned exposures.
+
+    The latter stand at the means of their detections, whose scatter gives the errors (mas); stars of a
+    group that failed are not among them.
+    """
+    parts: list[tuple[Floats, Floats, Floats | None, Floats | None, str]] = []
     if alignment.reference is not None:
         catalog = alignment.reference
-        parts.append((catalog.ra, catalog.dec, catalog.weight, catalog.name))
+        parts.append((catalog.ra, catalog.dec, catalog.weight, catalog.variance, catalog.name))
     if alignment.stars is not None:
-        parts.append((*alignment.plane.deproject(alignment.stars.xy), alignment.stars.weight, "exposures"))
+        stars = alignment.stars
+        variance = None if stars.variance is None else stars.variance * MAS_PER_ARCSEC**2
+        parts.append((*alignment.plane.deproject(stars.xy), stars.weight, variance, "exposures"))
+    columns = [np.concatenate([np.empty(0), *(part[i] for part in parts)]) for i in (0, 1)]
+    weight = [_filled(part[2], len(part[0]), 1.0) for part in parts]
+    error = [np.sqrt(_filled(part[3], len(part[0]), np.nan)) for part in parts]
+    origin = [np.full(len(part[0]), part[4]) for part in parts]
     table = Table(
         {
-            "RA": np.concatenate([np.empty(0), *(part[0] for part in parts)]),
-            "DEC": np.concatenate([np.empty(0), *(part[1] for part in parts)]),
-            "weight": np.concatenate([np.empty(0), *(_weights(part[2], len(part[0])) for part in parts)]),
-            "origin": np.concatenate([np.empty(0, dtype="U1"), *(np.full(len(p[0]), p[3]) for p in parts)]),
+            "RA": columns[0],
+            "DEC": columns[1],
+            "weight": np.concatenate([np.empty(0), *weight]),
+            "ra_error": np.concatenate([np.empty(0), *error]),
+            "dec_error": np.concatenate([np.empty(0), *error]),
+            "origin": np.concatenate([np.empty(0, dtype="U1"), *origin]),
         }
     )
     table["RA"].unit = table["DEC"].unit = "deg"
+    table["ra_error"].unit = table["dec_error"].unit = "mas"
     return table
 
 
-def _weights(weight: Floats | None, number: int) -> Floats:
-    return np.ones(number) if weight is None else weight
+def _filled(values: Floats | None, number: int, otherwise: float) -> Floats:
+    return np.full(number, otherwise) if values is None else values
