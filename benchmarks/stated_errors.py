@@ -18,18 +18,28 @@ from tweakreg import TweakRegStep, run
 from tweakreg.find.finders import find_sources
 from tweakreg.observatory import jwst
 from tweakreg.parameters import make_config
+from tweakreg.reference.table import catalog_of
 from tweakreg.simulate import make_scene
 from tweakreg.simulate.models import make_catalog, make_model
-from tweakreg.types import Outcome, ReferenceCatalog
+from tweakreg.types import Outcome, ReferenceCatalog, Selection
 from tweakreg.wcs.footprint import to_pixels
 
 
-def normalised_errors(absolute: bool, pixels: bool, seed: int) -> np.ndarray:
-    """Errors of the corrected WCS over their stated errors, at centre and corners: (images, 5, 2)."""
+def normalised_errors(catalog_kind: str, pixels: bool, seed: int) -> np.ndarray:
+    """Errors of the corrected WCS over their stated errors, at centre and corners: (images, 5, 2).
+
+    The catalog is 'none', 'even' with equal errors, 'gaia' with very unequal ones nine years before the
+    exposures, or 'epochs': the same with exposures three years apart.
+    """
     warnings.simplefilter("ignore")
     rng = np.random.default_rng((seed, 5))
     size = 512 if pixels else 1024
-    scene = make_scene(size=size, n_stars=float(rng.uniform(40, 300)), n_exposures=int(rng.integers(2, 7)), seed=seed)
+    absolute, moving = catalog_kind != "none", catalog_kind in ("gaia", "epochs")
+    scene = make_scene(
+        size=size, n_stars=float(rng.uniform(40, 300)), n_exposures=int(rng.integers(2, 7)), seed=seed,
+        motion=5.0 * moving, n_visits=2 if catalog_kind == "epochs" else 1,
+        visit_years=(-3.0, 0.0) if catalog_kind == "epochs" else (),
+    )  # fmt: skip
     config = make_config(TweakRegStep(abs_refcat="GAIADR3" if absolute else "", roundhi=0.6).get_pars())
     noise = float(rng.uniform(0.005, 0.05))
     exposures = []
@@ -44,6 +54,8 @@ def normalised_errors(absolute: bool, pixels: bool, seed: int) -> np.ndarray:
     if absolute:
         table = scene.reference_catalog()
         reference = ReferenceCatalog(ra=np.array(table["RA"]), dec=np.array(table["DEC"]), weight=None, name="catalog")
+        if moving:
+            reference = catalog_of(scene.gaia(), "gaia", Selection(), name="gaia", provenance="")
     alignment = run.align_exposures(exposures, reference, config)
     far = size - 1.0
     x, y = np.array([[far / 2, far / 2], [0.0, 0.0], [far, 0.0], [far, far], [0.0, far]]).T
@@ -74,11 +86,10 @@ def main() -> None:
     options = parser.parse_args()
     with ProcessPoolExecutor(options.jobs) as pool:
         for pixels, number in ((False, options.fields), (True, options.pixels)):
-            for absolute in (False, True):
-                work = partial(normalised_errors, absolute, pixels)
+            for catalog in ("none", "even") if pixels else ("none", "even", "gaia", "epochs"):
+                work = partial(normalised_errors, catalog, pixels)
                 z = np.concatenate(list(pool.map(work, range(number), chunksize=5)))
-                stage = "absolute" if absolute else "relative"
-                kind = f"{number} fields from {'pixels' if pixels else 'catalogs'}, {stage}"
+                kind = f"{number} fields from {'pixels' if pixels else 'catalogs'}, catalog: {catalog}"
                 beyond = (np.abs(z) > 5.0).any(axis=(1, 2)).mean()
                 print(
                     f"{kind:45} {len(z):5d} images: variance at the centre {np.mean(z[:, 0] ** 2):.2f}, "

@@ -23,6 +23,9 @@ MIN_SPREAD = 1e-3
 #: From this many stars on, residuals tell whether they have heavy tails: an excess kurtosis above the second number.
 _MANY, _HEAVY = 50, 1.0
 
+#: No residual is enlarged by more than the inverse of this because of its leverage.
+_LEAST_SHARE = 0.1
+
 #: Positions whose correlation is weaker than this have no common rotation.
 MIN_CORRELATION = 0.1
 
@@ -179,8 +182,9 @@ def _covariance(image: Floats, residual: Floats, weight: Floats | None, affine: 
     matrix J the covariance is ``s**2 (J' W J)**-1``, ``s**2 = r' W r / (2 K - len(p))``.
     Where the residuals have heavy tails, or weights say what they may not keep, it is
     White's sandwich ``(J' W J)**-1 (J' W diag(r**2) W J) (J' W J)**-1``, which asks for
-    neither Gaussian nor equal errors (Econometrica 48, 817, 1980), times
-    ``2 K / (2 K - len(p))`` for few points.
+    neither Gaussian nor equal errors (Econometrica 48, 817, 1980). A star of much weight draws the
+    fit to itself: its residual is divided by one minus its leverage (MacKinnon and White 1985,
+    Journal of Econometrics 29, 305, HC3).
     """
     w: Floats = np.ones(len(image)) if weight is None else np.asarray(weight, dtype=float)
     directions = _directions(affine, geometry)
@@ -191,8 +195,9 @@ def _covariance(image: Floats, residual: Floats, weight: Floats | None, affine: 
     w, r = np.repeat(w, 2), residual.ravel()
     inverse = np.linalg.pinv(jacobian.T @ (w[:, None] * jacobian), hermitian=True)
     if len(image) >= _MANY and (weight is not None or _kurtosis(r) > _HEAVY):
-        scores = jacobian * (w * r)[:, None]
-        parameters: Floats = inverse @ (scores.T @ scores) @ inverse * (len(r) / freedom)
+        leverage = w * np.sum(jacobian @ inverse * jacobian, axis=1)
+        scores = jacobian * (w * r / np.maximum(1.0 - leverage, _LEAST_SHARE))[:, None]
+        parameters: Floats = inverse @ (scores.T @ scores) @ inverse
     else:
         parameters = np.asarray(inverse * (float(np.sum(w * r**2)) / freedom), dtype=float)
     return np.asarray(directions.T @ parameters @ directions)

@@ -11,6 +11,9 @@ from tweakreg.align.match import mutual_pairs
 from tweakreg.plane import Floats
 from tweakreg.types import Sources
 
+#: Degrees of freedom from which on repeated detections tell how much they scatter.
+_ENOUGH = 20
+
 
 class SourceMap:
     """The stars seen so far, each at the mean of its detections.
@@ -48,9 +51,14 @@ class SourceMap:
 
         Unlike `sources` this is for the result: while groups are aligned, detections count alike.
         """
-        if self._freedom == 0:
+        if self.detection_variance is None:
             return self.sources
-        return replace(self.sources, variance=self._scatter / self._freedom / self._detections)
+        return replace(self.sources, variance=self.detection_variance / self._detections)
+
+    @property
+    def detection_variance(self) -> float | None:
+        """Variance of a detection per axis, arcsec squared; None if too few stars were seen more than once."""
+        return self._scatter / self._freedom if self._freedom >= _ENOUGH else None
 
     @property
     def _positions(self) -> Floats:

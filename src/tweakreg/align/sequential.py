@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -40,28 +40,6 @@ class Component:
     depths: dict[str, int] = field(default_factory=dict)
     #: Why the groups that were tried did not join.
     refused: dict[str, StageResult] = field(default_factory=dict)
-
-    def part(self, names: Sequence[str], groups: Mapping[str, Group]) -> Component:
-        """Some of its groups, with their stars alone."""
-        reference = self.reference if self.reference in names else names[0]
-        stars: SourceMap | None = None
-        for name in names:
-            sources = groups[name].sources.moved(self.corrections[name])
-            match = self.results[name].match if name in self.results else None
-            radius = _SAME_STAR_PIXELS * groups[name].pixel_scale if match is None else match.radius
-            if stars is None:
-                stars = SourceMap(sources)
-            else:
-                stars.add(sources, radius)
-        assert stars is not None
-        return Component(
-            reference=reference,
-            stars=stars,
-            corrections={name: self.corrections[name] for name in names},
-            results={name: self.results[name] for name in names if name in self.results and name != reference},
-            parents={name: reference for name in names if name != reference},
-            depths={name: self.depths[name] for name in names if name in self.depths},
-        )
 
 
 def make_groups(images: Sequence[Image]) -> list[Group]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +11,7 @@ from tweakreg.align.register import register
 from tweakreg.align.sequential import Component, Group, align_relative, make_groups
 from tweakreg.align.uncertainty import covariances
 from tweakreg.plane import TangentPlane
-from tweakreg.types import Affine, Alignment, Image, Outcome, Sources, Stage, StageConfig, StageResult
+from tweakreg.types import Alignment, Image, Outcome, Sources, Stage, StageConfig, StageResult
 
 
 def align(
@@ -56,48 +56,43 @@ def align(
         hold together, and every set that the reference catalog ties.
     """
     groups = make_groups(images)
-    components = align_relative(
-        images,
-        groups,
-        relative,
-        enforce_user_order=enforce_user_order,
-        expand_refcat=expand_refcat,
-        settled=settled,
-    )
-    relative_results = _relative_results(groups, components, relative)
-    if absolute is None:
-        results = {group.name: StageResult(stage=Stage.ABSOLUTE, outcome=Outcome.NOT_REQUESTED) for group in groups}
-        return Alignment(
-            plane=plane,
-            relative=relative_results,
-            absolute=results,
-            corrections=dict(components[0].corrections) if components else {},
-            covariances=covariances(components[0], None) if components else {},
-            stars=components[0].stars.sources_with_errors if components else None,
-        )
 
-    absolute_results: dict[str, StageResult] = {}
+    def together(images: Sequence[Image], groups: list[Group], settled: Callable[[], None]) -> list[Component]:
+        order = {"enforce_user_order": enforce_user_order, "expand_refcat": expand_refcat}
+        return align_relative(images, groups, relative, **order, settled=settled)
+
+    components = together(images, groups, settled)
+    relative_results = _relative_results(groups, components, relative)
     corrections = dict(components[0].corrections) if components else {}
     known = covariances(components[0], None) if components else {}
     stars = components[0].stars.sources_with_errors if components else None
-    by_name = {group.name: group for group in groups}
-    for component in components:
-        moved = []
-        for part, catalog in _parts(component, by_name, reference, by_epoch):
-            tie = _tie(part, by_name, absolute, catalog, reference_problem)
-            if tie.outcome is not Outcome.ALIGNED and catalog is not reference:
-                # Few stars: what those of the other epochs say is better than nothing.
-                tie = _tie(component, by_name, absolute, reference, reference_problem)
-            absolute_results.update(dict.fromkeys(part.corrections, tie))
+    if absolute is None:
+        absolute_results = {
+            group.name: StageResult(stage=Stage.ABSOLUTE, outcome=Outcome.NOT_REQUESTED) for group in groups
+        }
+    else:
+        parts = [
+            (part, catalog)
+            for names, catalog in _epochs(groups, by_epoch)
+            for part in together(
+                [image for image in images if image.group in names],
+                [group for group in groups if group.name in names],
+                lambda: None,
+            )
+        ]
+        absolute_results = {}
+        tied: list[Sources] = []
+        for part, names, tie in _ties(components, parts, groups, absolute, reference, reference_problem):
+            absolute_results.update(dict.fromkeys(names, tie))
             if tie.outcome is not Outcome.ALIGNED or tie.fit is None:
                 continue
-            moved.append((part, tie.fit.affine))
-            known.update(covariances(part, tie.fit))
-            for name, correction in part.corrections.items():
-                corrections[name] = tie.fit.affine.after(correction)
+            errors = covariances(part, tie.fit)
+            for name in names:
+                corrections[name], known[name] = tie.fit.affine.after(part.corrections[name]), errors[name]
                 relative_results[name] = _excused(relative_results[name])
-        if component is components[0] and moved:
-            stars = _stars(moved)
+            if len(names) == len(part.corrections) and components[0].corrections.keys() & names:
+                tied.append(part.stars.sources_with_errors.moved(tie.fit.affine))
+        stars = Sources.joined(tied, components[0].stars.name) if tied else stars
     return Alignment(
         plane=plane,
         relative=relative_results,
@@ -108,33 +103,42 @@ def align(
     )
 
 
-def _parts(
-    component: Component,
-    groups: dict[str, Group],
+def _epochs(groups: list[Group], by_epoch: Mapping[str, Sources] | None) -> list[tuple[set[str], Sources]]:
+    """The groups of each epoch and their catalog; nothing if all are of one epoch."""
+    catalogs = {} if by_epoch is None else {id(by_epoch[group.name]): by_epoch[group.name] for group in groups}
+    if by_epoch is None or len(catalogs) < 2:
+        return []
+    return [
+        ({group.name for group in groups if id(by_epoch[group.name]) == key}, catalog)
+        for key, catalog in catalogs.items()
+    ]
+
+
+def _ties(
+    components: list[Component],
+    parts: list[tuple[Component, Sources]],
+    groups: list[Group],
+    config: StageConfig,
     reference: Sources | None,
-    by_epoch: Mapping[str, Sources] | None,
-) -> list[tuple[Component, Sources | None]]:
-    """The component, or its parts of one epoch, each with the catalog that it is tied to."""
-    if by_epoch is None:
-        return [(component, reference)]
-    catalogs = {id(by_epoch[name]): by_epoch[name] for name in component.corrections}
-    if len(catalogs) == 1:
-        return [(component, next(iter(catalogs.values())))]
-    parts: list[tuple[Component, Sources | None]] = []
-    for key, catalog in catalogs.items():
-        names = [name for name in component.corrections if id(by_epoch[name]) == key]
-        parts.append((component.part(names, groups), catalog))
-    return parts
+    problem: str,
+) -> Iterator[tuple[Component, list[str], StageResult]]:
+    """Fit stars to the catalog: groups that hold together, which of them it is for, and how it ended.
 
-
-def _stars(moved: list[tuple[Component, Affine]]) -> Sources:
-    """The stars of all parts, each where its epoch saw it."""
-    if len(moved) == 1:
-        part, affine = moved[0]
-        return part.stars.sources_with_errors.moved(affine)
-    return Sources.joined(
-        [part.stars.sources_with_errors.moved(affine) for part, affine in moved], moved[0][0].stars.name
-    )
+    Where the stars move, the groups of each epoch are fitted on their own, aligned to each other without those
+    of other epochs, whose stars are elsewhere. Where that fails for want of stars, what all epochs say together
+    is better than nothing.
+    """
+    by_name = {group.name: group for group in groups}
+    left = set(by_name)
+    for part, catalog in parts:
+        tie = _tie(part, by_name, config, catalog, problem)
+        if tie.outcome is Outcome.ALIGNED:
+            left -= part.corrections.keys()
+            yield part, list(part.corrections), tie
+    for component in components:
+        names = [name for name in component.corrections if name in left]
+        if names:
+            yield component, names, _tie(component, by_name, config, reference, problem)
 
 
 def _relative_results(groups: list[Group], components: list[Component], config: StageConfig) -> dict[str, StageResult]:
