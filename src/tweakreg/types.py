@@ -81,7 +81,8 @@ _REMEDIES = {
     "NO_OVERLAP": "Set abs_refcat, so that the catalog ties it, or leave the exposure to a run of its own.",
     "NOT_TIED": "Look at the absolute stage of the image: if that is aligned, all is well.",
     "NO_REFERENCE": (
-        "Check abs_refcat and its columns; if a service did not answer, save its catalog to a file and use that."
+        "If a service did not answer, set abs_fallback, or fetch a bundle where there is a network, with "
+        "tweakreg refcat fetch, and use that as abs_refcat."
     ),
     "NOTHING_ALIGNED": "Look at the other images' outcomes: their remedies help here.",
     "UNSUPPORTED_WCS": "Run assign_wcs on the exposure again: its WCS is no imaging WCS with a frame v2v3.",

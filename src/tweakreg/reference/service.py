@@ -9,6 +9,7 @@ import time
 import warnings
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 from astropy.table import Table
@@ -79,9 +80,20 @@ def query_service(name: str, cone: Cone, patience: Patience) -> Table:
         except _FinalError as error:
             raise ServiceError(f"{name} did not answer with a catalog: {error}") from error
         except Exception as error:  # requests, urllib3 and the reader of tables each raise their own
-            problem = (str(error).splitlines() or [type(error).__name__])[0]
+            problem = _in_short(error, url, patience.timeout)
     tries = f" ({patience.retries + 1} tries)" if patience.retries else ""
     raise ServiceError(f"{name} did not answer with a catalog: {problem}{tries}")
+
+
+def _in_short(error: Exception, url: str, timeout: float) -> str:
+    """What went wrong, without what urllib3 tells of its inside."""
+    import requests
+
+    if isinstance(error, requests.Timeout):
+        return f"no answer within {timeout:.0f} s"
+    if isinstance(error, requests.ConnectionError):
+        return f"no connection to {urlsplit(url).netloc}"
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 class _FinalError(ServiceError):

@@ -133,7 +133,10 @@ def _positions(table: Table, path: str | Path, selection: Selection) -> tuple[Fl
         return hours * numbers(table, path, ra), numbers(table, path, dec)
     sky = find_column(table, path, ("sky_centroid",))
     if sky is None:
-        raise CatalogError(path, f"needs columns RA and DEC, or sky_centroid; it has {', '.join(table.colnames)}")
+        has = ", ".join(table.colnames)
+        raise CatalogError(
+            path, f"needs columns RA and DEC, or sky_centroid; it has {has}. An image is set as refimage"
+        )
     try:
         icrs = table[sky].icrs
     except AttributeError as error:
