@@ -211,7 +211,7 @@ def _selection(values: Mapping[str, Any], prefix: str, units: str) -> Selection:
         y=values["refycol" if reference else "ycol"].strip(),
         flux=values[f"{prefix}fluxcol"].strip(),
         units=units,
-        origin=0 if reference else int(values["pixel_origin"]),
+        origin=int(values["pixel_origin"]),
         magnitudes=values[f"{prefix}fluxunits"] == "mag",
         min_flux=values[f"{prefix}minflux"],
         max_flux=values[f"{prefix}maxflux"],

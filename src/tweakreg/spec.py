@@ -10,7 +10,7 @@ SPEC = """
     ycol = string(default='') # Column of custom catalogs with y, as xcol
     fluxcol = string(default='') # Column of custom catalogs with the flux, empty for flux
     xyunits = option('pixels', 'degrees', default='pixels') # Units of xcol and ycol: pixels, or right ascension and declination in degrees
-    pixel_origin = option('0', '1', default='0') # Pixel coordinate of the centre of the first pixel in custom catalogs
+    pixel_origin = option('0', '1', default='0') # Pixel coordinate of the centre of the first pixel in custom catalogs and those of refimage
     fluxunits = option('flux', 'counts', 'cps', 'mag', default='flux') # Units of fluxcol: with mag the smallest values are the brightest
     minflux = float(default=None) # Leave out sources below this flux or magnitude
     maxflux = float(default=None) # Leave out sources above this flux or magnitude
