@@ -47,8 +47,8 @@ class Config:
         The reference catalogs in order, and how to get at them.
     refimage : str
         Image whose sources are the reference; empty for none.
-    sources : Selection
-        Of the sources of the exposures.
+    reference, sources : Selection
+        Of the stars of the reference, and of the sources of the exposures.
     expand_refcat : bool
         The effective value: always true with an absolute alignment.
     enforce_user_order : bool
@@ -71,6 +71,7 @@ class Config:
     abs_refcat: str = ""
     request: Request | None = None
     refimage: str = ""
+    reference: Selection = field(default_factory=Selection)
     sources: Selection = field(default_factory=lambda: Selection(units="pixels"))
     expand_refcat: bool = False
     enforce_user_order: bool = False
@@ -167,6 +168,7 @@ def make_config(values: Mapping[str, Any]) -> Config:
         abs_refcat=abs_refcat or refimage,
         request=request,
         refimage=refimage,
+        reference=_selection(values, "r", values["refxyunits"]),
         sources=_selection(values, "", "pixels" if values["xyunits"] == "pixels" else "degrees"),
         expand_refcat=values["expand_refcat"] or bool(abs_refcat or refimage),
         enforce_user_order=values["enforce_user_order"],

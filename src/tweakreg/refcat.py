@@ -56,8 +56,11 @@ def _of_image(config: Config) -> ReferenceCatalog:
             found, provenance = read_catalog(table, table.name, config.request.selection), f"file {table.resolve()}, "
         else:
             found, provenance = find_sources(jwst.read_pixels(model), config.find, path.name), "sources of "
+        selection, flux = config.reference, found.flux
+        keep = selection.chosen(_magnitudes(found) if selection.magnitudes and not selection.flux else flux)
+        found = found if keep is None else found[keep]
         if not len(found):
-            raise CatalogError(path, "no source is found in the reference image: check snr_threshold and kernel_fwhm")
+            raise CatalogError(path, "no source of it is left: check snr_threshold, kernel_fwhm and the cuts")
         ra, dec = sky(model.meta.wcs, found.x, found.y)
     log.info("%s: %d sources are the reference", found.name, len(found))
     return ReferenceCatalog(
@@ -143,8 +146,9 @@ def at_epochs(
         by_epoch |= dict.fromkeys(names, on_plane(moved, plane))
     if len(sets) > 1:
         log.info("exposures of %d epochs, %.3f to %.3f, are tied to it one after the other", len(sets), *_span(epochs))
-    # A group that does not say when it was taken goes with the mean.
     others = {each.group for each in exposures} - by_epoch.keys()
+    if others:
+        log.warning("%s: no date says when it was taken: the mean of the others is used", ", ".join(sorted(others)))
     return mean, on_plane(mean, plane), by_epoch | dict.fromkeys(others, on_plane(mean, plane))
 
 
@@ -174,7 +178,7 @@ def _epoch_sets(epochs: dict[str, float], motion: float) -> list[list[str]]:
     sets: list[list[str]] = []
     start = -np.inf
     for name in sorted(epochs, key=lambda name: epochs[name]):
-        if (epochs[name] - start) * motion > _SAME_EPOCH:
+        if not sets or (epochs[name] - start) * motion > _SAME_EPOCH:
             sets.append([])
             start = epochs[name]
         sets[-1].append(name)
@@ -220,6 +224,8 @@ def write_bundle(
     """
     if output.suffix not in _ENDINGS:
         raise InputError(output, f"the ending must be one of {', '.join(_ENDINGS)}")
+    if not (np.isfinite(margin) and margin >= 0.0 and timeout > 0.0 and retries >= 0):
+        raise InputError("--margin, --timeout, --retries", "must be finite and not negative, and the time-out above 0")
     if is_file(catalog):
         raise InputError(catalog, f"is no catalog to fetch from: it must be a URL, a folder, or {', '.join(CATALOGS)}")
     library = ModelLibrary(inputs[0] if len(inputs) == 1 else inputs, on_disk=True)

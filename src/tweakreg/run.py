@@ -26,6 +26,7 @@ from tweakreg.parameters import Config
 from tweakreg.plane import separation
 from tweakreg.progress import progress
 from tweakreg.refcat import at_epochs, wanted_reference
+from tweakreg.reference.providers import label_of
 from tweakreg.report.lines import result_line
 from tweakreg.report.picture import make_picture
 from tweakreg.report.results import Origins, image_result
@@ -416,6 +417,14 @@ def _update_sip(model: Any, name: str, config: Config) -> None:
         log.warning("%s: SIP approximation: %s", name, problem)
 
 
+def _catalog_name(config: Config, alignment: Alignment) -> str:
+    """What abs_refcat says, or, where another one was used, the name of that."""
+    used = "" if alignment.reference is None else alignment.reference.name
+    others = () if config.request is None else config.request.names[1:]
+    fallback = any(used == label_of(name) for name in others) and used != label_of(config.abs_refcat)
+    return used if fallback else config.abs_refcat
+
+
 def _correct(
     model: Any,
     exposure: Exposure,
@@ -433,7 +442,7 @@ def _correct(
         if str(model.meta.wcs.name) == wcs_name:
             log.info("%s: its WCS was called %s before: the name is now that of the new one", exposure.name, wcs_name)
     elif results[1].outcome is Outcome.ALIGNED:
-        wcs_name = _WCS_NAME + config.abs_refcat
+        wcs_name = _WCS_NAME + _catalog_name(config, alignment)
     elif not correction.is_identity and str(model.meta.wcs.name).startswith(_WCS_NAME):
         wcs_name = ""  # an earlier alignment to a catalog does not hold any more
     try:

@@ -35,6 +35,16 @@ def read_table(path: str | Path) -> Table:
             return _read_text(path)
 
 
+def _known_unit(text: str, path: str | Path, column: str) -> Any:
+    """A unit in capitals, as FITS tables of old have it."""
+    from astropy import units as u
+
+    try:
+        return u.Unit(text.strip().lower().replace("degrees", "deg"))
+    except ValueError as error:
+        raise CatalogError(path, f"column '{column}' has the unit '{text}', which is not known") from error
+
+
 def read_parquet(path: str | Path) -> Table:
     """Read a parquet file; units and metadata where astropy, or `write_parquet`, wrote them.
 
@@ -143,7 +153,9 @@ def numbers(table: Table, path: str | Path, column: str, unit: Any = None) -> Fl
         raise CatalogError(path, f"column '{column}' does not hold numbers") from error
     if result.ndim != 1:
         raise CatalogError(path, f"column '{column}' does not hold one number per row")
-    if own is None or isinstance(own, u.UnrecognizedUnit):
+    if isinstance(own, u.UnrecognizedUnit):
+        own = _known_unit(str(own), path, column) if unit is not None else None
+    if own is None:
         return np.asarray(result)
     if unit is None and u.Unit(own).physical_type == "angle":
         unit = u.deg

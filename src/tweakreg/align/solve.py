@@ -130,15 +130,20 @@ def _ties(
     """
     by_name = {group.name: group for group in groups}
     left = set(by_name)
-    for part, catalog in parts:
-        tie = _tie(part, by_name, config, catalog, problem)
+    for part, its_catalog in parts:
+        tie = _tie(part, by_name, config, its_catalog, problem)
         if tie.outcome is Outcome.ALIGNED:
             left -= part.corrections.keys()
             yield part, list(part.corrections), tie
+    catalogs: dict[str, Sources | None] = dict.fromkeys(by_name, reference)
+    catalogs |= {name: catalog for part, catalog in parts for name in part.corrections}
     for component in components:
         names = [name for name in component.corrections if name in left]
-        if names:
-            yield component, names, _tie(component, by_name, config, reference, problem)
+        # The stars of all epochs stand where the reference group saw them: each epoch goes by its own catalog.
+        for key in dict.fromkeys(id(catalogs[name]) for name in names):
+            of_epoch = [name for name in names if id(catalogs[name]) == key]
+            catalog = catalogs[of_epoch[0]]
+            yield component, of_epoch, _tie(component, by_name, config, catalog, problem)
 
 
 def _relative_results(groups: list[Group], components: list[Component], config: StageConfig) -> dict[str, StageResult]:

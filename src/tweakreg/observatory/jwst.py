@@ -173,7 +173,7 @@ def _observer(model: Any) -> Floats | None:
     from astropy.constants import au
 
     places = [getattr(model.meta.ephemeris, f"spatial_{axis}_bary", None) for axis in "xyz"]
-    if any(place is None for place in places):
+    if any(place is None or not np.isfinite(place) for place in places):
         return None
     return np.asarray(np.asarray(places, dtype=float) / au.to_value("km"))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -25,13 +27,13 @@ def cache_folder(value: str) -> Path | None:
     if value.strip().lower() == "none":
         return None
     if value.strip():
-        return Path(value.strip()).expanduser()
+        return Path(os.path.expanduser(value.strip()))  # noqa: PTH111 - Path.expanduser raises
     from platformdirs import user_cache_path
 
-    return user_cache_path("tweakreg") / "refcat"
+    return Path(user_cache_path("tweakreg")) / "refcat"
 
 
-def cached(name: str, cone: Cone, folder: Path | None, fetch: Callable[[], Table]) -> Table:
+def cached(name: str, cone: Cone, folder: Path | None, fetch: Callable[[Cone], Table]) -> Table:
     """A cone from the cache, or else fetched and kept.
 
     Parameters
@@ -42,6 +44,7 @@ def cached(name: str, cone: Cone, folder: Path | None, fetch: Callable[[], Table
     folder : Path or None
         None to fetch in any case.
     fetch : callable
+        Given a cone; with a cache it is a little larger, so that its file name says all about it.
 
     Returns
     -------
@@ -49,7 +52,8 @@ def cached(name: str, cone: Cone, folder: Path | None, fetch: Callable[[], Table
         Of this cone, or of a larger one around it; its metadata say which.
     """
     if folder is None:
-        return fetch()
+        return fetch(cone)
+    cone = _rounded(cone)
     for path in sorted(folder.glob(f"{_key(name)}_*{_ENDING}")):
         known = _cone_of(path)
         if known is not None and known.contains(cone):
@@ -57,10 +61,9 @@ def cached(name: str, cone: Cone, folder: Path | None, fetch: Callable[[], Table
                 table = read_parquet(path)
                 log.info("%s %s: from the cache %s", name, cone, path)
                 return table
-            except Exception as error:  # a damaged file is fetched again
+            except Exception as error:  # a damaged file is replaced
                 log.warning("%s cannot be read and is fetched again (%s)", path, error)
-                path.unlink(missing_ok=True)
-    table = fetch()
+    table = fetch(cone)
     path = folder / f"{_key(name)}_{cone.ra:.6f}_{cone.dec:+.6f}_{cone.radius:.6f}{_ENDING}"
     try:
         with staging(folder) as temporary:
@@ -68,6 +71,12 @@ def cached(name: str, cone: Cone, folder: Path | None, fetch: Callable[[], Table
     except OutputError as error:
         log.warning("the stars that were fetched are not kept: %s", error)
     return table
+
+
+def _rounded(cone: Cone) -> Cone:
+    """A cone around another, with numbers that a file name can hold."""
+    radius = math.ceil(cone.radius * 1e6 + 1.0) / 1e6
+    return Cone(ra=round(cone.ra, 6), dec=round(cone.dec, 6), radius=min(radius, 180.0))
 
 
 def _key(name: str) -> str:

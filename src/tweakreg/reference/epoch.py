@@ -43,8 +43,8 @@ def observer_at(epoch: float) -> Floats:
 def at_epoch(catalog: ReferenceCatalog, epoch: float, observer: Floats) -> ReferenceCatalog:
     """Move a catalog to an epoch.
 
-    Stars without proper motion stay where they are, with the error that they may have moved meanwhile:
-    as much as the other stars of the catalog do.
+    Stars without proper motion move as the median of the others does, with an error that says how much the others
+    differ from it.
 
     Parameters
     ----------
@@ -72,7 +72,9 @@ def at_epoch(catalog: ReferenceCatalog, epoch: float, observer: Floats) -> Refer
         return catalog
     east, north, direction = _triad(catalog.ra, catalog.dec)
     years = epoch - catalog.epoch
+    still = _without_motion(catalog)
     motion = np.zeros((len(catalog), 2)) if catalog.motion is None else np.nan_to_num(catalog.motion)
+    motion[still] = _common_motion(catalog)
     parallax = np.zeros(len(catalog)) if catalog.parallax is None else np.nan_to_num(catalog.parallax)
     moved = direction + _MAS * (motion[:, :1] * east + motion[:, 1:] * north) * years[:, None]
     moved = moved - _MAS * parallax[:, None] * observer
@@ -108,7 +110,7 @@ def _propagated(catalog: ReferenceCatalog, years: Floats, east: Floats, north: F
     result = jacobian @ covariance @ jacobian.transpose(0, 2, 1)
     still = _without_motion(catalog)
     if still.any():
-        gap = (motion_dispersion(catalog) * years[still]) ** 2
+        gap = (motion_dispersion(catalog, about=_common_motion(catalog)) * years[still]) ** 2
         result[still, 0, 0] += gap
         result[still, 1, 1] += gap
     return np.asarray(result) if catalog.covariance is not None or still.any() else None
@@ -120,10 +122,18 @@ def _without_motion(catalog: ReferenceCatalog) -> Bools:
     return np.asarray(~np.isfinite(catalog.motion).all(axis=1))
 
 
-def motion_dispersion(catalog: ReferenceCatalog) -> float:
-    """Root mean square proper motion per axis, mas per year, robust against a few fast stars."""
+def _common_motion(catalog: ReferenceCatalog) -> Floats:
+    """Median proper motion to the east and north, mas per year; 0 where too few stars have one."""
+    known = ~_without_motion(catalog)
+    if catalog.motion is None or known.sum() < _ENOUGH:
+        return np.zeros(2)
+    return np.asarray(np.median(catalog.motion[known], axis=0))
+
+
+def motion_dispersion(catalog: ReferenceCatalog, about: Floats | None = None) -> float:
+    """Proper motion per axis, mas per year, about a common one (2,) or 0; robust against a few fast stars."""
     known = ~_without_motion(catalog)
     if catalog.motion is None or known.sum() < _ENOUGH:
         return _TYPICAL_MOTION
-    lengths = np.hypot(*catalog.motion[known].T)
+    lengths = np.hypot(*(catalog.motion[known] - (0.0 if about is None else about)).T)
     return float(np.median(lengths) / np.sqrt(2.0 * np.log(2.0)))

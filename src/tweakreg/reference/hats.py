@@ -23,6 +23,8 @@ from tweakreg.types import Cone
 NAMED = {"GAIADR3_S3": "s3://stpubdata/gaia/gaia_dr3/public/hats/gaia/"}
 
 _HEALPIX_ORDER = 29
+#: Side of a pixel of order 0, degrees.
+_PIXEL = 58.6
 _ROWS_PER_FOLDER = 10_000
 
 
@@ -105,7 +107,8 @@ def _read(filesystem: Any, root: str, place: str, cone: Cone) -> Table:
         paths = [info.path for path in paths for info in filesystem.get_file_info(_selector(path)) if info.is_file]
     data = dataset.dataset(paths, filesystem=filesystem, format="parquet")
     columns = [name for name in data.schema.names if name.lower() in KNOWN_COLUMNS or name in (ra, dec)]
-    rows = _ranges(index, cone) if index in data.schema.names else None
+    fine = int(properties.get("hats_col_healpix_order", _HEALPIX_ORDER)) == _HEALPIX_ORDER
+    rows = _ranges(index, cone) if fine and index in data.schema.names else None
     found = data.to_table(columns=columns, filter=rows)
     table = Table({name: plain_column(found[name]) for name in columns})
     table.rename_columns([ra, dec], ["ra", "dec"])
@@ -144,12 +147,13 @@ def _partitions(filesystem: Any, root: str, place: str) -> Any:
 
 
 def _pixels(order: int, cone: Cone) -> Any:
-    """HEALPix pixels of an order that a cone touches."""
+    """HEALPix pixels of an order that a cone touches, and some around it: the search alone misses some at its edge."""
     from astropy import units as u
     from astropy_healpix import HEALPix
 
     healpix = HEALPix(nside=2 ** int(order), order="nested")
-    return healpix.cone_search_lonlat(cone.ra * u.deg, cone.dec * u.deg, cone.radius * u.deg)
+    radius = min(cone.radius + _PIXEL / 2 ** int(order), 180.0)
+    return healpix.cone_search_lonlat(cone.ra * u.deg, cone.dec * u.deg, radius * u.deg)
 
 
 def _touched(partitions: Any, cone: Cone) -> list[tuple[int, int]]:
@@ -165,7 +169,7 @@ def _ranges(index: str, cone: Cone) -> Any:
     from pyarrow import dataset
 
     # Pixels about as large as the cone: few ranges, and not much beyond it.
-    order = int(np.clip(np.floor(np.log2(58.6 / max(cone.radius, 1e-6))), 0, 20))
+    order = int(np.clip(np.floor(np.log2(_PIXEL / max(cone.radius, 1e-6))), 0, 20))
     shift = 2 * (_HEALPIX_ORDER - order)
     field = dataset.field(index)
     pixels = [int(pixel) for pixel in _pixels(order, cone)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,13 +12,13 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table, vstack
 
-from tweakreg.errors import ServiceError
+from tweakreg.errors import CatalogError, ServiceError
 from tweakreg.plane import Floats
 from tweakreg.reference.cache import cached
 from tweakreg.reference.file import read_reference
 from tweakreg.reference.hats import NAMED, read_cone
 from tweakreg.reference.region import cones, near_images
-from tweakreg.reference.service import SERVICES, Patience, query_service
+from tweakreg.reference.service import DEFAULT_URL, SERVICES, Patience, query_service, service_url
 from tweakreg.reference.table import catalog_of
 from tweakreg.types import Cone, ReferenceCatalog, Selection
 
@@ -53,7 +54,12 @@ class Request:
 
 def is_file(name: str) -> bool:
     """Whether a name means a file, which can be read before it is known which stars are wanted."""
-    return name.upper() not in CATALOGS and "://" not in name and not Path(name).expanduser().is_dir()
+    return name.upper() not in CATALOGS and "://" not in name and not Path(os.path.expanduser(name)).is_dir()  # noqa: PTH111
+
+
+def label_of(name: str) -> str:
+    """Name of the catalog that a file, URL or name means, as its records have it."""
+    return name.upper() if name.upper() in CATALOGS else Path(name.rstrip("/")).name
 
 
 def reference_catalog(request: Request, footprints: Footprints, margin: float) -> ReferenceCatalog:
@@ -94,13 +100,16 @@ def reference_catalog(request: Request, footprints: Footprints, margin: float) -
 
 def _around(name: str, request: Request, footprints: Footprints, margin: float) -> ReferenceCatalog:
     table = fetch(name, cones(footprints, margin), request.patience, request.cache)
-    label = name.upper() if name.upper() in CATALOGS else Path(name.rstrip("/")).name
+    label = label_of(name)
     ra, dec = (np.asarray(table[axis], dtype=float) for axis in ("ra", "dec"))
     table = table[near_images(ra, dec, footprints, margin)]
     provenance = str(table.meta.get("provenance", name))
     if len(table) == 0:
         return ReferenceCatalog(ra=np.empty(0), dec=np.empty(0), name=label, provenance=provenance)
-    return catalog_of(table, name, request.selection, name=label, provenance=provenance)
+    try:
+        return catalog_of(table, name, request.selection, name=label, provenance=provenance)
+    except CatalogError as error:
+        raise ServiceError(str(error)) from error
 
 
 def fetch(name: str, where: Sequence[Cone], patience: Patience, cache: Path | None) -> Table:
@@ -131,9 +140,9 @@ def fetch(name: str, where: Sequence[Cone], patience: Patience, cache: Path | No
 
 def _fetched(name: str, cone: Cone, patience: Patience, cache: Path | None) -> Table:
     known = name.upper() if name.upper() in CATALOGS else name
+    served = known in SERVICES
 
-    def ask() -> Table:
-        served = known in SERVICES
+    def ask(cone: Cone) -> Table:
         table = query_service(known, cone, patience) if served else read_cone(known, cone, patience.timeout)
         table.meta["provenance"] = f"{known} {cone}, fetched {datetime.now(UTC):%Y-%m-%d}"
         if served and not any(column.lower() in ("ref_epoch", "epoch") for column in table.colnames):
@@ -142,4 +151,6 @@ def _fetched(name: str, cone: Cone, patience: Patience, cache: Path | None) -> T
         return table
 
     online = known in CATALOGS or "://" in known
-    return cached(known, cone, cache if online else None, ask)
+    # Another address may have other stars under the same name.
+    key = f"{known} {service_url()}" if served and service_url() != DEFAULT_URL else known
+    return cached(key, cone, cache if online else None, ask)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import os
@@ -15,6 +16,7 @@ import numpy as np
 from astropy.table import Table
 
 from tweakreg.errors import ServiceError
+from tweakreg.reference.table import KNOWN_COLUMNS, TEXT_COLUMNS
 from tweakreg.tables import find_column
 from tweakreg.types import Cone
 
@@ -23,10 +25,14 @@ log = logging.getLogger(__name__)
 #: Catalogs that the service has, and the epoch of their positions.
 SERVICES = {"GAIAREFCAT": 2016.0, "GAIADR3": 2016.0, "GAIADR2": 2015.5, "GAIADR1": 2015.0}
 
-_URL = "https://gsss.stsci.edu/webservices"
+DEFAULT_URL = "https://gsss.stsci.edu/webservices"
 _URL_VARIABLE = "ASTROMETRIC_CATALOG_URL"
+#: Stands for a number that is not known.
+_NONE = -999.0
 #: The pause before the second try, seconds; it doubles with each.
 _FIRST_PAUSE = 0.5
+#: Status codes that ask to come back: time-out, and too many requests.
+_LATER = (408, 429)
 #: What the service says where it has no star.
 _NO_STAR = b"No data records"
 
@@ -45,6 +51,11 @@ class Patience:
 
     timeout: float = 30.0
     retries: int = 2
+
+
+def service_url() -> str:
+    """Address of the service, as the environment says at this moment."""
+    return os.environ.get(_URL_VARIABLE, DEFAULT_URL).rstrip("/")
 
 
 def query_service(name: str, cone: Cone, patience: Patience) -> Table:
@@ -67,7 +78,7 @@ def query_service(name: str, cone: Cone, patience: Patience) -> Table:
     ServiceError
         Whatever went wrong on the way; an answer that is not the table is never read as one.
     """
-    url = f"{os.environ.get(_URL_VARIABLE, _URL).rstrip('/')}/vo/CatalogSearch.aspx"
+    url = f"{service_url()}/vo/CatalogSearch.aspx"
     query = {"RA": cone.ra, "DEC": cone.dec, "SR": cone.radius, "FORMAT": "CSV", "CAT": name}
     problem = ""
     for attempt in range(patience.retries + 1):
@@ -109,7 +120,8 @@ def _body(url: str, query: dict[str, Any], timeout: float) -> bytes:
     with requests.get(url, params=query, timeout=timeout, stream=True) as response:
         if response.status_code != 200:
             problem = f"HTTP status {response.status_code}"
-            raise _FinalError(problem) if 400 <= response.status_code < 500 else ServiceError(problem)
+            final = 400 <= response.status_code < 500 and response.status_code not in _LATER
+            raise _FinalError(problem) if final else ServiceError(problem)
         # What is there is taken at once: of a slow answer each byte comes in time, and the whole never.
         while part := response.raw.read1(1 << 16, decode_content=True):
             parts.append(part)
@@ -133,7 +145,7 @@ def _table(body: bytes) -> Table:
         raise ServiceError("the answer is empty")
     if text.startswith(b"<"):
         raise ServiceError("the answer is a page and no table")
-    empty = [("", "nan"), ("-999", "nan")]
+    empty = [("", "nan")]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         table = Table.read(io.BytesIO(text), format="ascii.csv", comment="#", fill_values=empty)
@@ -142,4 +154,20 @@ def _table(body: bytes) -> Table:
         if column is None:
             raise _FinalError(f"the answer has no columns ra and dec: {', '.join(table.colnames)[:80]}")
         table.rename_column(column, axis)
+    table = table[[name for name in table.colnames if name.lower() in KNOWN_COLUMNS]]
+    for name in table.colnames:
+        if name.lower() not in TEXT_COLUMNS:
+            table[name] = _floats(table[name])
+    if not (np.isfinite(table["ra"]).all() and np.isfinite(table["dec"]).all()):
+        raise ServiceError("the answer has rows that are no stars")
     return table
+
+
+def _floats(column: Any) -> Any:
+    """Numbers, NaN where there is none; -999 stands for none, too."""
+    data = np.ma.asarray(column)
+    values = np.full(len(data), np.nan)
+    for row in np.flatnonzero(~np.ma.getmaskarray(data)):
+        with contextlib.suppress(TypeError, ValueError):
+            values[row] = float(np.ma.getdata(data)[row])
+    return np.where(values == _NONE, np.nan, values)

@@ -38,6 +38,8 @@ _DUPLICATED = ("duplicated_source", "dup")
 _FIVE = ("ra", "dec", "parallax", "pmra", "pmdec")
 _CORRELATIONS = tuple(f"{second}_{first}_corr" for i, first in enumerate(_FIVE) for second in _FIVE[:i])
 
+#: Of these, those that need not be numbers.
+TEXT_COLUMNS = frozenset((*_DUPLICATED, "source_id"))
 #: Lower-case names of all columns that are read.
 KNOWN_COLUMNS = frozenset(
     name.lower()
@@ -159,10 +161,13 @@ def _epochs(table: Table, path: str | Path, epoch: float | None, number: int) ->
     """Of each row: from a column, from the table's metadata, or as given."""
     column = find_column(table, path, _EPOCH)
     values = None if column is None else numbers(table, path, column)
-    if values is not None and np.isfinite(values).all():
-        if not ((values > 1800.0) & (values < 2200.0)).all():
-            raise CatalogError(path, f"column '{column}' does not hold years")
-        return values
+    known = np.zeros(0, dtype=bool) if values is None else (values > 1800.0) & (values < 2200.0)
+    if values is not None and known.any():
+        if not known.all():
+            log.warning("%s: %d rows have no ref_epoch: the median of the others is taken", path, (~known).sum())
+        return np.where(known, values, np.median(values[known]))
+    if values is not None and column != "epoch" and np.isfinite(values).any():
+        raise CatalogError(path, f"column '{column}' does not hold years")
     said = {str(key).lower(): value for key, value in table.meta.items()}.get("ref_epoch", epoch)
     try:
         return None if said is None else np.full(number, float(said))
