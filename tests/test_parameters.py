@@ -8,7 +8,7 @@ from tweakreg import TweakRegStep
 from tweakreg.errors import ParameterError
 from tweakreg.parameters import describe, explain, make_config, parameter_groups
 from tweakreg.spec import SPEC
-from tweakreg.types import Stage
+from tweakreg.types import Selection, Stage
 
 # fmt: off
 RELEASE = {
@@ -156,3 +156,33 @@ def test_thresholds_of_trust_are_common_to_both_stages():
     config = make_config(values(abs_refcat="GAIADR3", max_false_prob=0.01, max_rival=0.9, max_worsening=5.0))
     for stage in (config.relative, config.absolute):
         assert (stage.max_false_prob, stage.max_rival, stage.max_worsening) == (0.01, 0.9, 5.0)
+
+
+def test_columns_and_cuts_of_catalogs_reach_the_run(tmp_path):
+    """Each parameter of a selection, for the exposures and for the reference, and the weights of the absolute stage."""
+    (tmp_path / "ref.csv").write_text("ra,dec\n1,2\n")
+    config = make_config(
+        values(
+            abs_refcat=str(tmp_path / "ref.csv"), abs_fallback="GAIADR2", xcol="a", ycol="b", fluxcol="c",
+            fluxunits="mag", minflux=1.0, maxflux=2.0, nbright=3, pixel_origin=1, xyunits="degrees", refxcol="d",
+            refycol="e", rfluxcol="f", rfluxunits="flux", rminflux=4.0, rmaxflux=5.0, refnbright=6, refxyunits="hours",
+            abs_max_ruwe=1.4, abs_drop_duplicates=True, abs_weighted=False, abs_error_floor=0.7, service_timeout=8.0,
+            service_retries=9, refcat_cache="none",
+        )
+    )  # fmt: skip
+    assert config.sources == Selection(
+        x="a", y="b", flux="c", units="degrees", origin=1, magnitudes=True, min_flux=1.0, max_flux=2.0, brightest=3
+    )
+    assert config.reference == Selection(
+        x="d", y="e", flux="f", units="hours", origin=1, min_flux=4.0, max_flux=5.0, brightest=6, max_ruwe=1.4,
+        drop_duplicates=True,
+    )  # fmt: skip
+    assert config.request.names == (str(tmp_path / "ref.csv"), "GAIADR2")
+    assert (config.request.patience.timeout, config.request.patience.retries, config.request.cache) == (8.0, 9, None)
+    assert (config.absolute.weighted, config.absolute.error_floor) == (False, 0.7)
+
+
+@pytest.mark.parametrize(("prefix", "low"), [("", "minflux"), ("r", "rminflux")])
+def test_limits_of_flux_in_the_wrong_order(prefix, low):
+    with pytest.raises(ParameterError, match=f"'{low}' = 2.0: must not be greater than {prefix}maxflux = 1.0"):
+        make_config(values(**{low: 2.0, f"{prefix}maxflux": 1.0}))

@@ -246,6 +246,18 @@ def test_an_image_that_was_left_as_it_is_is_not_drawn_as_moved(hard):
     assert np.abs(saving.outlines(run)[0].after - saving.outlines(run)[0].before).max() > 0.01
 
 
+def test_corrections_of_like_named_groups_are_told_apart(hard, tmp_path):
+    """x_10 begins as x_1 does and is another group; a b and a-b would have one file name."""
+    *_, run = hard
+    groups = ["x_10", "x_1", "a b", "a-b"]
+    affine = run.alignment.corrections[run.done[0].exposure.group]
+    done = [replace(run.done[0], exposure=replace(run.done[0].exposure, group=group)) for group in groups]
+    alignment = replace(run.alignment, corrections=dict.fromkeys(groups, affine))
+    odd = replace(run, name="run", directory=tmp_path, done=done, alignment=alignment)
+    names = [path.name for path in saving.save_corrections(odd)]
+    assert names == [f"run_{group}_correction.asdf" for group in ("x_10", "x_1", "a-b", "a-b-2")]
+
+
 def test_two_exposures_of_one_name_do_not_get_one_file(scene, tmp_path):
     twins = list(make_models(scene, pixels=False))[:2]
     for model in twins:

@@ -5,6 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 
+def first_line(error: BaseException) -> str:
+    """What an error of another package says, in one line: its kind if it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 class TweakRegError(Exception):
     """Base class of every error that the package raises on purpose."""
 

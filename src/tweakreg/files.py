@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tweakreg.errors import OutputError
+
+
+def expanded(path: str) -> Path:
+    """A path as a shell would take it; an unknown user's home stays as it is, where `Path.expanduser` raises."""
+    return Path(os.path.expanduser(path.strip()))  # noqa: PTH111
 
 
 @contextmanager

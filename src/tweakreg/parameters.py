@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tweakreg.errors import ParameterError
+from tweakreg.files import expanded
 from tweakreg.reference.cache import cache_folder
 from tweakreg.reference.providers import CATALOGS, Request, is_file
 from tweakreg.reference.service import Patience
@@ -136,10 +137,10 @@ def make_config(values: Mapping[str, Any]) -> Config:
         missing = [module for module in modules if find_spec(module) is None]
         if values[name] and missing:
             raise ParameterError(name, True, f"needs {' and '.join(missing)}: pip install 'tweakreg[plot]'")
-    catfile = _path(values["catfile"])
+    catfile, refimage = (_path(values[name]) for name in ("catfile", "refimage"))
     if values["use_custom_catalogs"] and catfile and not Path(catfile).is_file():
         raise ParameterError("catfile", catfile, "there is no such file")
-    abs_refcat, refimage = values["abs_refcat"].strip(), _path(values["refimage"])
+    abs_refcat = values["abs_refcat"].strip()
     request = _request(abs_refcat, values)
     if refimage and not Path(refimage).is_file():
         raise ParameterError("refimage", refimage, "there is no such file")
@@ -187,19 +188,14 @@ def _request(abs_refcat: str, values: Mapping[str, Any]) -> Request | None:
     """The reference catalogs in order; files among them must exist."""
     if not abs_refcat:
         return None
-    names = []
-    for parameter, value in (("abs_refcat", abs_refcat), ("abs_fallback", values["abs_fallback"])):
-        for name in value.split(",") if parameter == "abs_fallback" else [value]:
-            name = name.strip()
-            if not name:
-                continue
-            if is_file(name) and not Path(_path(name)).is_file():
-                known = f"an existing file, the URL or folder of a HATS catalog, or one of {', '.join(CATALOGS)}"
-                raise ParameterError(parameter, name, f"must be {known}")
-            names.append(_path(name) if is_file(name) else name)
+    named = [("abs_refcat", abs_refcat)]
+    named += [("abs_fallback", name.strip()) for name in values["abs_fallback"].split(",") if name.strip()]
+    for parameter, name in named:
+        if is_file(name) and not expanded(name).is_file():
+            known = f"an existing file, the URL or folder of a HATS catalog, or one of {', '.join(CATALOGS)}"
+            raise ParameterError(parameter, name, f"must be {known}")
     return Request(
-        names=tuple(names),
-        selection=_selection(values, "r", values["refxyunits"]),
+        names=tuple(name for _, name in named),
         patience=Patience(timeout=values["service_timeout"], retries=values["service_retries"]),
         cache=cache_folder(values["refcat_cache"]),
     )
@@ -249,8 +245,8 @@ _AS_THEY_ARE = (
 
 
 def _path(value: str) -> str:
-    """A path as a shell would take it; an unknown user's home stays as it is."""
-    return os.path.expanduser(value.strip())  # noqa: PTH111 - Path.expanduser raises
+    """A path as a shell would take it; empty for none."""
+    return str(expanded(value)) if value.strip() else ""
 
 
 def _find(values: Mapping[str, Any]) -> FindConfig:

@@ -69,7 +69,12 @@ class TangentPlane:
         return sky_positions(np.concatenate([plane, ones], axis=-1) @ self._axes)
 
 
+def angle(first: Floats, second: Floats) -> Floats:
+    """Angle between unit vectors (..., 3), radians; accurate also where it is tiny."""
+    chord = np.linalg.norm(first - second, axis=-1)
+    return np.asarray(2.0 * np.arcsin(np.clip(chord / 2.0, 0.0, 1.0)))
+
+
 def separation(ra1: ArrayLike, dec1: ArrayLike, ra2: ArrayLike, dec2: ArrayLike) -> Floats:
     """Angle between sky positions in degrees, in arcsec; accurate down to micro-arcsec."""
-    chord = np.linalg.norm(unit_vectors(ra1, dec1) - unit_vectors(ra2, dec2), axis=-1)
-    return np.asarray(2.0 * np.arcsin(np.clip(chord / 2.0, 0.0, 1.0)) * ARCSEC_PER_RADIAN)
+    return np.asarray(angle(unit_vectors(ra1, dec1), unit_vectors(ra2, dec2)) * ARCSEC_PER_RADIAN)

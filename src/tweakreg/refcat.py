@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tweakreg.errors import CatalogError, InputError, ServiceError
-from tweakreg.files import staging
+from tweakreg.files import expanded, staging
 from tweakreg.find.custom import read_catalog
 from tweakreg.find.finders import find_sources
 from tweakreg.observatory import jwst
@@ -22,7 +22,7 @@ from tweakreg.reference.providers import CATALOGS, fetch, is_file, reference_cat
 from tweakreg.reference.region import cones, near_images
 from tweakreg.reference.service import Patience
 from tweakreg.tables import write_parquet
-from tweakreg.types import ReferenceCatalog, SourceCatalog, Sources
+from tweakreg.types import ReferenceCatalog, Sources, magnitudes
 from tweakreg.wcs.footprint import sky, vertices
 
 log = logging.getLogger(__name__)
@@ -43,22 +43,21 @@ def known_reference(config: Config) -> ReferenceCatalog | None:
         return _of_image(config)
     if config.request is None or not is_file(config.request.names[0]):
         return None
-    return reference_catalog(config.request, (), 0.0)
+    return reference_catalog(config.request, (), 0.0, config.reference)
 
 
 def _of_image(config: Config) -> ReferenceCatalog:
     """The sources of an image with the right coordinates, or those of a catalog of it."""
-    path = Path(config.refimage)
+    path, selection = Path(config.refimage), config.reference
     with open_model(path) as model:
         jwst.check_model(model, path)
         if config.request is not None:
-            table = Path(config.request.names[0])
-            found, provenance = read_catalog(table, table.name, config.request.selection), f"file {table.resolve()}, "
+            table = expanded(config.request.names[0])
+            found, provenance = read_catalog(table, table.name, selection), f"file {table.resolve()}, "
         else:
             found, provenance = find_sources(jwst.read_pixels(model), config.find, path.name), "sources of "
-        selection, flux = config.reference, found.flux
-        keep = selection.chosen(_magnitudes(found) if selection.magnitudes and not selection.flux else flux)
-        found = found if keep is None else found[keep]
+        by_magnitude = selection.magnitudes and not selection.flux
+        found = found[selection.chosen(magnitudes(found.flux) if by_magnitude else found.flux)]
         if not len(found):
             raise CatalogError(path, "no source of it is left: check snr_threshold, kernel_fwhm and the cuts")
         ra, dec = sky(model.meta.wcs, found.x, found.y)
@@ -69,13 +68,8 @@ def _of_image(config: Config) -> ReferenceCatalog:
         weight=found.weight,
         name=found.name,
         provenance=f"{provenance}{path.resolve()}",
-        mag=_magnitudes(found),
+        mag=magnitudes(found.flux),
     )
-
-
-def _magnitudes(catalog: SourceCatalog) -> Floats:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(catalog.flux > 0.0, -2.5 * np.log10(catalog.flux), np.nan)
 
 
 def wanted_reference(config: Config, exposures: list[Exposure]) -> tuple[ReferenceCatalog | None, str]:
@@ -83,7 +77,8 @@ def wanted_reference(config: Config, exposures: list[Exposure]) -> tuple[Referen
     if config.request is None or config.absolute is None:
         return None, ""
     try:
-        return reference_catalog(config.request, [each.footprint for each in exposures], _margin(config)), ""
+        footprints = [each.footprint for each in exposures]
+        return reference_catalog(config.request, footprints, _margin(config), config.reference), ""
     except ServiceError as error:
         return None, f"{error}. The relative solution is kept; `tweakreg refcat fetch` makes a catalog to take along"
 
@@ -145,15 +140,12 @@ def at_epochs(
         moved = at_epoch(catalog, epoch, _observer(exposures, names, epoch))
         by_epoch |= dict.fromkeys(names, on_plane(moved, plane))
     if len(sets) > 1:
-        log.info("exposures of %d epochs, %.3f to %.3f, are tied to it one after the other", len(sets), *_span(epochs))
+        span = min(epochs.values()), max(epochs.values())
+        log.info("exposures of %d epochs, %.3f to %.3f, are tied to it one after the other", len(sets), *span)
     others = {each.group for each in exposures} - by_epoch.keys()
     if others:
         log.warning("%s: no date says when it was taken: the mean of the others is used", ", ".join(sorted(others)))
     return mean, on_plane(mean, plane), by_epoch | dict.fromkeys(others, on_plane(mean, plane))
-
-
-def _span(epochs: dict[str, float]) -> tuple[float, float]:
-    return min(epochs.values()), max(epochs.values())
 
 
 def on_plane(catalog: ReferenceCatalog, plane: TangentPlane) -> Sources:

@@ -177,8 +177,7 @@ def _measure(model: Any, task: _Task) -> _Measured:
     limits = replace(config.sources, brightest=None)
     if custom is None:
         limits = replace(limits, magnitudes=False)
-    keep = limits.chosen(catalog.flux)
-    catalog = catalog if keep is None else catalog[keep]
+    catalog = catalog[limits.chosen(catalog.flux)]
     exposure = jwst.read_exposure(model, catalog, name, task.group, catalog_name)
     exposure = replace(exposure, corrected=is_corrected(given), picture=picture)
     # In memory it is the model that a dry run must leave as it is.
@@ -239,7 +238,6 @@ def _brightest_of_groups(exposures: list[Exposure], selection: Selection) -> lis
     for group in {each.group for each in exposures}:
         members = [index for index, each in enumerate(exposures) if each.group == group]
         keep = only.chosen(np.concatenate([exposures[index].flux for index in members]))
-        assert keep is not None
         ends = np.cumsum([len(exposures[index].flux) for index in members])[:-1]
         kept |= dict(zip(members, np.split(keep, ends), strict=True))
     return [each.without(~kept[index]) for index, each in enumerate(exposures)]
@@ -420,9 +418,7 @@ def _update_sip(model: Any, name: str, config: Config) -> None:
 def _catalog_name(config: Config, alignment: Alignment) -> str:
     """What abs_refcat says, or, where another one was used, the name of that."""
     used = "" if alignment.reference is None else alignment.reference.name
-    others = () if config.request is None else config.request.names[1:]
-    fallback = any(used == label_of(name) for name in others) and used != label_of(config.abs_refcat)
-    return used if fallback else config.abs_refcat
+    return config.abs_refcat if used == label_of(config.abs_refcat) else used
 
 
 def _correct(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from astropy.table import Table
 
-from tweakreg.errors import OutputError
+from tweakreg.errors import OutputError, first_line
 from tweakreg.files import staging
 from tweakreg.observatory.correction import Correction, Member, write_correction
 from tweakreg.observatory.output import bare_name
@@ -81,7 +82,7 @@ def save_all(run: Run) -> list[Path]:
             try:
                 written += save(run)
             except Exception as error:  # of a picture, whatever it was, nothing else is to suffer
-                problem = (str(error).splitlines() or [type(error).__name__])[0]
+                problem = first_line(error)
                 log.error("the %s could not be written: %s", what, problem, exc_info=not isinstance(error, OutputError))
     return written
 
@@ -132,6 +133,7 @@ def save_corrections(run: Run) -> list[Path]:
         if each.corrected is not each.before.wcs:
             groups.setdefault(each.exposure.group, []).append(each)
     paths: list[Path] = []
+    stems: Counter[str] = Counter()
     for group, images in groups.items():
         members = tuple(
             Member(
@@ -153,8 +155,9 @@ def save_corrections(run: Run) -> list[Path]:
             history=(f"{first.tree['date']}: made by tweakreg {first.tree['software']['version']}",),
         )
         stem = f"{run.name}_{re.sub(r'[^A-Za-z0-9._-]+', '-', group)}"
-        twins = sum(path.name.startswith(stem) for path in paths)
-        paths.append(run.directory / f"{stem}{f'-{twins + 1}' if twins else ''}_correction.asdf")
+        stems[stem] += 1
+        number = f"-{stems[stem]}" if stems[stem] > 1 else ""
+        paths.append(run.directory / f"{stem}{number}_correction.asdf")
         write_correction(correction, paths[-1])
     return _said(paths)
 

@@ -108,9 +108,12 @@ class TweakRegStep(Step):
         finally:
             self.save_results, self._done = saves, None
         if failed and self.on_failure == "error":
+            from tweakreg.report.lines import counted
+
             some = ", ".join(failed[:3]) + (" and others" if len(failed) > 3 else "")
-            number = f"{len(failed)} image{'' if len(failed) == 1 else 's'}"
-            raise AlignmentFailedError(f"{number} could not be aligned: {some}; all results are written")
+            raise AlignmentFailedError(
+                f"{counted(len(failed), 'image')} could not be aligned: {some}; all results are written"
+            )
         return result
 
     def _write_about(self) -> list[str]:
@@ -177,7 +180,6 @@ class TweakRegStep(Step):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         normalise(kwargs)
-        self._done, self._saved, self._started = None, [], perf_counter()
         self._known_origins: dict[str, tuple[Any, str]] = {}
         try:
             super().__init__(*args, **kwargs)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from astropy.table import Table
 
-from tweakreg.errors import CatalogError
+from tweakreg.errors import CatalogError, first_line
 from tweakreg.plane import Floats
 
 #: Where astropy keeps units and metadata in a parquet file.
@@ -95,8 +95,7 @@ def _read_text(path: str | Path) -> Table:
     try:
         return Table.read(path, format="ascii")
     except Exception as error:
-        first = (str(error).splitlines() or [""])[0]
-        raise CatalogError(path, f"not a table that astropy can read ({first})") from error
+        raise CatalogError(path, f"not a table that astropy can read ({first_line(error)})") from error
 
 
 def find_column(table: Table, path: str | Path, names: Sequence[str]) -> str | None:

@@ -48,6 +48,11 @@ class Outcome(enum.Enum):
         return self.value
 
     @property
+    def brief(self) -> str:
+        """What happened, without what to change."""
+        return self.value.split(":")[0]
+
+    @property
     def remedy(self) -> str:
         """What a person can do about it."""
         return _REMEDIES[self.name]
@@ -188,6 +193,12 @@ class SourceCatalog:
         """A catalog without sources."""
         none = np.empty(0)
         return cls(x=none, y=none, flux=none, name=name)
+
+
+def magnitudes(flux: Floats) -> Floats:
+    """Instrumental magnitudes; NaN where the flux is not positive."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(flux > 0.0, -2.5 * np.log10(flux), np.nan)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -529,18 +540,24 @@ class Selection:
     max_ruwe: float | None = None
     drop_duplicates: bool = False
 
-    def chosen(self, flux: Floats | None) -> Bools | None:
-        """The rows (N,) within the limits of flux and among the brightest; None where all are.
+    @property
+    def by_flux(self) -> bool:
+        """Whether flux decides which rows are used."""
+        return (self.min_flux, self.max_flux, self.brightest) != (None, None, None)
+
+    def chosen(self, flux: Floats) -> Bools:
+        """The rows (N,) within the limits of flux and among the brightest; all where flux does not decide.
 
         Parameters
         ----------
-        flux : (N,) float array or None
+        flux : (N,) float array
             NaN where unknown; such rows are left out wherever flux decides.
         """
-        if flux is None or (self.min_flux is None and self.max_flux is None and self.brightest is None):
-            return None
-        low, high = (-np.inf if self.min_flux is None else self.min_flux, self.max_flux)
-        keep = np.isfinite(flux) & (flux >= low) & (flux <= (np.inf if high is None else high))
+        if not self.by_flux:
+            return np.ones(len(flux), dtype=bool)
+        low = -np.inf if self.min_flux is None else self.min_flux
+        high = np.inf if self.max_flux is None else self.max_flux
+        keep = np.isfinite(flux) & (flux >= low) & (flux <= high)
         if self.brightest is not None and keep.sum() > self.brightest:
             rank = np.where(keep, flux if self.magnitudes else -flux, np.inf)
             keep = np.zeros(len(flux), dtype=bool)

@@ -182,7 +182,7 @@ def _excused(result: StageResult) -> StageResult:
     tied = {Outcome.ALIGNED, Outcome.REFERENCE, Outcome.NOT_NEEDED, Outcome.NO_OVERLAP}
     if result.outcome in tied:
         return result
-    why = result.outcome.sentence.split(":")[0]
+    why = result.outcome.brief
     detail = f"{why} ({result.detail})" if result.detail else why
     return replace(result, outcome=Outcome.NOT_TIED, detail=detail)
 

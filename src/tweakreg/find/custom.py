@@ -60,7 +60,7 @@ def read_catalog(
     else:
         columns["x"], columns["y"] = to_pixels(wcs, columns["x"], columns["y"])
     flux_column = chosen_column(table, path, selection.flux, "fluxcol") or find_column(table, path, ("flux",))
-    if flux_column is None and (selection.min_flux, selection.max_flux, selection.brightest) != (None, None, None):
+    if flux_column is None and selection.by_flux:
         raise CatalogError(path, "has no column flux for minflux, maxflux or nbright: set fluxcol")
     flux = np.full(len(table), np.nan) if flux_column is None else numbers(table, path, flux_column)
     weight_column = find_column(table, path, ("weight",))

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tweakreg.errors import CorrectionError, InputError, OutputError
+from tweakreg.errors import CorrectionError, InputError, OutputError, first_line
 from tweakreg.files import staging
 from tweakreg.observatory import jwst
 from tweakreg.observatory.jwst import ExposureState
@@ -132,7 +132,7 @@ def read_correction(path: str | Path) -> Correction:
         with asdf.open(path, memmap=False, lazy_load=False) as file:
             tree = {key: deepcopy(value) for key, value in file.tree.items() if key not in ("asdf_library", "history")}
     except Exception as error:  # asdf and yaml each raise their own
-        raise CorrectionError(path, f"cannot be read as ASDF ({str(error).splitlines()[0]})") from error
+        raise CorrectionError(path, f"cannot be read as ASDF ({first_line(error)})") from error
     plain = jwst.plain({**tree, "members": _without_wcs(tree.get("members"))})
     problem = violation(plain, "correction")
     if problem is not None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from stpipe.library import AbstractModelLibrary, NoGroupID
 
-from tweakreg.errors import InputError
+from tweakreg.errors import InputError, first_line
 from tweakreg.observatory.association import (
     SCIENCE,
     association_of_files,
@@ -170,7 +170,7 @@ class ModelLibrary(AbstractModelLibrary):
         try:
             meta = read_metadata(filename, flatten=False).get("meta", {})
         except Exception as error:  # as for opening
-            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            reason = first_line(error)
             raise InputError(filename, f"not the FITS or ASDF file of a datamodel ({reason})") from error
         group_id = meta.get("group_id")
         return str(group_id) if group_id not in (None, "") else _group_of(meta.get("observation", {}))
@@ -197,7 +197,7 @@ def open_model(filename: str | Path, **kwargs: Any) -> Any:
     try:
         return datamodels.open(filename, **kwargs)
     except Exception as error:  # astropy, asdf and stdatamodels each raise their own
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = first_line(error)
         raise InputError(filename, f"cannot be opened as a datamodel ({reason})") from error
 
 

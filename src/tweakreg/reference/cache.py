@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from pathlib import Path
 from astropy.table import Table
 
 from tweakreg.errors import OutputError
-from tweakreg.files import staging
+from tweakreg.files import expanded, staging
 from tweakreg.tables import read_parquet, write_parquet
 from tweakreg.types import Cone
 
@@ -27,7 +26,7 @@ def cache_folder(value: str) -> Path | None:
     if value.strip().lower() == "none":
         return None
     if value.strip():
-        return Path(os.path.expanduser(value.strip()))  # noqa: PTH111 - Path.expanduser raises
+        return expanded(value)
     from platformdirs import user_cache_path
 
     return Path(user_cache_path("tweakreg")) / "refcat"

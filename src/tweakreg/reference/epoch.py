@@ -79,12 +79,11 @@ def at_epoch(catalog: ReferenceCatalog, epoch: float, observer: Floats) -> Refer
     moved = direction + _MAS * (motion[:, :1] * east + motion[:, 1:] * north) * years[:, None]
     moved = moved - _MAS * parallax[:, None] * observer
     ra, dec = sky_positions(moved)
-    new = np.full(len(catalog), float(epoch))
     return replace(
         catalog,
         ra=ra,
         dec=dec,
-        epoch=new,
+        epoch=np.full(len(catalog), float(epoch)),
         parallax=None if catalog.parallax is None else np.full(len(catalog), np.nan),
         covariance=_propagated(catalog, years, east @ observer, north @ observer),
     )

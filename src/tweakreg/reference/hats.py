@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from functools import reduce
 from operator import or_
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from astropy.table import Table
 
-from tweakreg.errors import CatalogError, ServiceError
+from tweakreg.errors import CatalogError, ServiceError, first_line
+from tweakreg.files import expanded
 from tweakreg.plane import separation
 from tweakreg.reference.table import KNOWN_COLUMNS
 from tweakreg.tables import plain_column
@@ -59,7 +59,7 @@ def read_cone(place: str, cone: Cone, timeout: float) -> Table:
             raise ServiceError(f"{place} did not answer with a catalog: {error.problem}") from error
         raise
     except Exception as error:  # arrow, fsspec and the clients below them each raise their own
-        problem = (str(error).splitlines() or [type(error).__name__])[0]
+        problem = first_line(error)
         if "://" in url:
             raise ServiceError(f"{place} did not answer with a catalog: {problem}") from error
         raise CatalogError(place, f"cannot be read as a HATS catalog ({problem})") from error
@@ -81,7 +81,7 @@ def _open(url: str, timeout: float) -> tuple[Any, str]:
         return fs.PyFileSystem(fs.FSSpecHandler(fsspec.filesystem("http", **options))), url.rstrip("/")
     if "://" in url:
         return fs.FileSystem.from_uri(url)  # type: ignore[no-any-return]
-    return fs.LocalFileSystem(), str(Path(url).expanduser().resolve())
+    return fs.LocalFileSystem(), str(expanded(url).resolve())
 
 
 def _read(filesystem: Any, root: str, place: str, cone: Cone) -> Table:

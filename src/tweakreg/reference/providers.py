@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ import numpy as np
 from astropy.table import Table, vstack
 
 from tweakreg.errors import CatalogError, ServiceError
+from tweakreg.files import expanded
 from tweakreg.plane import Floats
 from tweakreg.reference.cache import cached
 from tweakreg.reference.file import read_reference
@@ -40,21 +40,19 @@ class Request:
     ----------
     names : tuple of str
         Files, names in `CATALOGS`, URLs or folders of HATS catalogs; the first that answers is used.
-    selection : Selection
     patience : Patience
     cache : Path or None
         Where cones are kept that come from a server.
     """
 
     names: tuple[str, ...]
-    selection: Selection = field(default_factory=Selection)
     patience: Patience = field(default_factory=Patience)
     cache: Path | None = None
 
 
 def is_file(name: str) -> bool:
     """Whether a name means a file, which can be read before it is known which stars are wanted."""
-    return name.upper() not in CATALOGS and "://" not in name and not Path(os.path.expanduser(name)).is_dir()  # noqa: PTH111
+    return name.upper() not in CATALOGS and "://" not in name and not expanded(name).is_dir()
 
 
 def label_of(name: str) -> str:
@@ -62,7 +60,9 @@ def label_of(name: str) -> str:
     return name.upper() if name.upper() in CATALOGS else Path(name.rstrip("/")).name
 
 
-def reference_catalog(request: Request, footprints: Footprints, margin: float) -> ReferenceCatalog:
+def reference_catalog(
+    request: Request, footprints: Footprints, margin: float, selection: Selection | None = None
+) -> ReferenceCatalog:
     """The stars around images, from the first catalog that answers.
 
     Parameters
@@ -72,6 +72,8 @@ def reference_catalog(request: Request, footprints: Footprints, margin: float) -
         Vertices of each image, degrees.
     margin : float
         So far beyond the images stars are wanted, degrees.
+    selection : Selection, optional
+        Columns and cuts.
 
     Returns
     -------
@@ -89,8 +91,8 @@ def reference_catalog(request: Request, footprints: Footprints, margin: float) -
     for name in request.names:
         try:
             if is_file(name):
-                return read_reference(Path(name).expanduser(), request.selection)
-            return _around(name, request, footprints, margin)
+                return read_reference(expanded(name), selection)
+            return _around(name, request, selection or Selection(), footprints, margin)
         except ServiceError as error:
             problems.append(str(error))
             if name != request.names[-1]:
@@ -98,7 +100,9 @@ def reference_catalog(request: Request, footprints: Footprints, margin: float) -
     raise ServiceError("; ".join(problems))
 
 
-def _around(name: str, request: Request, footprints: Footprints, margin: float) -> ReferenceCatalog:
+def _around(
+    name: str, request: Request, selection: Selection, footprints: Footprints, margin: float
+) -> ReferenceCatalog:
     table = fetch(name, cones(footprints, margin), request.patience, request.cache)
     label = label_of(name)
     ra, dec = (np.asarray(table[axis], dtype=float) for axis in ("ra", "dec"))
@@ -107,7 +111,7 @@ def _around(name: str, request: Request, footprints: Footprints, margin: float) 
     if len(table) == 0:
         return ReferenceCatalog(ra=np.empty(0), dec=np.empty(0), name=label, provenance=provenance)
     try:
-        return catalog_of(table, name, request.selection, name=label, provenance=provenance)
+        return catalog_of(table, name, selection, name=label, provenance=provenance)
     except CatalogError as error:
         raise ServiceError(str(error)) from error
 
@@ -145,8 +149,8 @@ def _fetched(name: str, cone: Cone, patience: Patience, cache: Path | None) -> T
     def ask(cone: Cone) -> Table:
         table = query_service(known, cone, patience) if served else read_cone(known, cone, patience.timeout)
         table.meta["provenance"] = f"{known} {cone}, fetched {datetime.now(UTC):%Y-%m-%d}"
-        if served and not any(column.lower() in ("ref_epoch", "epoch") for column in table.colnames):
-            table.meta["ref_epoch"] = SERVICES[known]
+        if served:
+            table.meta["ref_epoch"] = SERVICES[known]  # for a table without such a column
         log.info("%s %s: %d stars", known, cone, len(table))
         return table
 

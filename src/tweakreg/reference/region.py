@@ -9,7 +9,7 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
-from tweakreg.plane import Floats, sky_positions, unit_vectors
+from tweakreg.plane import Floats, angle, sky_positions, unit_vectors
 from tweakreg.types import Bools, Cone
 
 #: Steps towards the farthest point: the radius is then within a part in a thousand of the smallest.
@@ -49,17 +49,14 @@ def _cap(points: Floats, steps: int) -> tuple[Floats, float]:
         farthest = points[np.argmin(points @ middle)]
         middle = middle + (farthest - middle) / (step + 1)
         middle /= np.linalg.norm(middle)
-    chord = np.linalg.norm(points - middle, axis=1).max()
-    return middle, float(2.0 * np.arcsin(min(chord / 2.0, 1.0)))
+    return middle, float(angle(points, middle).max())
 
 
 def _touching(middles: Floats, radii: Floats) -> Floats:
     """A label for each cap, the same for those that are connected by overlaps."""
     chord = 2.0 * np.sin(np.minimum(radii.max(), np.pi / 2.0))
     pairs = KDTree(middles).query_pairs(float(chord) + 1e-12, output_type="ndarray")
-    apart = 2.0 * np.arcsin(
-        np.clip(np.linalg.norm(middles[pairs[:, 0]] - middles[pairs[:, 1]], axis=1) / 2.0, 0.0, 1.0)
-    )
+    apart = angle(middles[pairs[:, 0]], middles[pairs[:, 1]])
     pairs = pairs[apart <= radii[pairs].sum(axis=1)]
     graph = coo_matrix((np.ones(len(pairs)), pairs.T), shape=(len(middles),) * 2)
     return np.asarray(connected_components(graph, directed=False)[1])

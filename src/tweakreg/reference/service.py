@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from astropy.table import Table
 
-from tweakreg.errors import ServiceError
+from tweakreg.errors import ServiceError, first_line
 from tweakreg.reference.table import KNOWN_COLUMNS, TEXT_COLUMNS
 from tweakreg.tables import find_column
 from tweakreg.types import Cone
@@ -104,7 +104,7 @@ def _in_short(error: Exception, url: str, timeout: float) -> str:
         return f"no answer within {timeout:.0f} s"
     if isinstance(error, requests.ConnectionError):
         return f"no connection to {urlsplit(url).netloc}"
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return first_line(error)
 
 
 class _FinalError(ServiceError):
@@ -145,10 +145,9 @@ def _table(body: bytes) -> Table:
         raise ServiceError("the answer is empty")
     if text.startswith(b"<"):
         raise ServiceError("the answer is a page and no table")
-    empty = [("", "nan")]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        table = Table.read(io.BytesIO(text), format="ascii.csv", comment="#", fill_values=empty)
+        table = Table.read(io.BytesIO(text), format="ascii.csv", comment="#", fill_values=[("", "nan")])
     for axis in ("ra", "dec"):
         column = find_column(table, "the answer", (axis,))
         if column is None:
@@ -166,8 +165,11 @@ def _table(body: bytes) -> Table:
 def _floats(column: Any) -> Any:
     """Numbers, NaN where there is none; -999 stands for none, too."""
     data = np.ma.asarray(column)
-    values = np.full(len(data), np.nan)
-    for row in np.flatnonzero(~np.ma.getmaskarray(data)):
-        with contextlib.suppress(TypeError, ValueError):
-            values[row] = float(np.ma.getdata(data)[row])
+    if data.dtype.kind in "iuf":
+        values = np.ma.filled(data.astype(float), np.nan)
+    else:
+        values = np.full(len(data), np.nan)
+        for row in np.flatnonzero(~np.ma.getmaskarray(data)):
+            with contextlib.suppress(TypeError, ValueError):
+                values[row] = float(np.ma.getdata(data)[row])
     return np.where(values == _NONE, np.nan, values)

@@ -51,9 +51,7 @@ KNOWN_COLUMNS = frozenset(
 )  # fmt: skip
 
 
-def catalog_of(
-    table: Table, path: str | Path, selection: Selection, *, name: str, provenance: str, epoch: float | None = None
-) -> ReferenceCatalog:
+def catalog_of(table: Table, path: str | Path, selection: Selection, *, name: str, provenance: str) -> ReferenceCatalog:
     """Read positions, and motions, errors and magnitudes where there are any.
 
     Parameters
@@ -64,8 +62,6 @@ def catalog_of(
     selection : Selection
     name, provenance : str
         Of the catalog.
-    epoch : float, optional
-        Of the positions, where the table does not say; Julian year.
 
     Returns
     -------
@@ -89,8 +85,8 @@ def catalog_of(
         raise CatalogError(path, "some weights are negative")
     if (np.abs(dec[good]) > 90.0).any():
         raise CatalogError(path, "some declinations are beyond ±90 degrees: is the unit degrees?")
-    given = {key: _in(table, path, names, unit) for key, (names, unit) in _COLUMNS.items()}
-    epochs = _epochs(table, path, epoch, len(ra))
+    given = {key: _optional(table, path, names, unit=unit) for key, (names, unit) in _COLUMNS.items()}
+    epochs = _epochs(table, path)
     motion = (
         None if given["pmra"] is None or given["pmdec"] is None else np.column_stack([given["pmra"], given["pmdec"]])
     )
@@ -109,16 +105,15 @@ def catalog_of(
         mag=_optional(table, path, _MAG),
     )
     keep = good & _by_quality(table, path, selection)
-    if selection.flux:
-        flux = _optional(table, path, (), selection.flux)
-    else:
-        flux, selection = catalog.mag, replace(selection, magnitudes=True)
-    limited = selection.chosen(None if flux is None else np.where(keep, flux, np.nan))
-    if flux is None and (selection.min_flux, selection.max_flux, selection.brightest) != (None, None, None):
-        raise CatalogError(
-            path, "has no column of fluxes or magnitudes for rminflux, rmaxflux or refnbright: set rfluxcol"
-        )
-    keep = keep if limited is None else limited
+    if selection.by_flux:
+        if selection.flux:
+            flux = _optional(table, path, (), selection.flux)
+        else:
+            flux, selection = catalog.mag, replace(selection, magnitudes=True)
+        if flux is None:
+            cuts = "rminflux, rmaxflux or refnbright"
+            raise CatalogError(path, f"has no column of fluxes or magnitudes for {cuts}: set rfluxcol")
+        keep = selection.chosen(np.where(keep, flux, np.nan))
     if not keep.any():
         raise CatalogError(
             path, f"none of its {len(ra)} rows passes the cuts: check rminflux, rmaxflux and abs_max_ruwe"
@@ -146,19 +141,16 @@ def _positions(table: Table, path: str | Path, selection: Selection) -> tuple[Fl
     return np.asarray(icrs.ra.deg, dtype=float), np.asarray(icrs.dec.deg, dtype=float)
 
 
-def _optional(table: Table, path: str | Path, names: tuple[str, ...], chosen: str = "") -> Floats | None:
+def _optional(
+    table: Table, path: str | Path, names: tuple[str, ...], chosen: str = "", unit: u.UnitBase | None = None
+) -> Floats | None:
+    """A column that need not be there, in a unit; one without unit is taken to be in that, as in Gaia's tables."""
     column = chosen_column(table, path, chosen, "rfluxcol") or find_column(table, path, names)
-    return None if column is None else numbers(table, path, column)
-
-
-def _in(table: Table, path: str | Path, names: tuple[str, ...], unit: u.UnitBase) -> Floats | None:
-    """A column in a unit; without unit it is taken to be in that unit, as in Gaia's tables."""
-    column = find_column(table, path, names)
     return None if column is None else numbers(table, path, column, unit)
 
 
-def _epochs(table: Table, path: str | Path, epoch: float | None, number: int) -> Floats | None:
-    """Of each row: from a column, from the table's metadata, or as given."""
+def _epochs(table: Table, path: str | Path) -> Floats | None:
+    """Of each row: from a column, or from the table's metadata."""
     column = find_column(table, path, _EPOCH)
     values = None if column is None else numbers(table, path, column)
     known = np.zeros(0, dtype=bool) if values is None else (values > 1800.0) & (values < 2200.0)
@@ -168,9 +160,9 @@ def _epochs(table: Table, path: str | Path, epoch: float | None, number: int) ->
         return np.where(known, values, np.median(values[known]))
     if values is not None and column != "epoch" and np.isfinite(values).any():
         raise CatalogError(path, f"column '{column}' does not hold years")
-    said = {str(key).lower(): value for key, value in table.meta.items()}.get("ref_epoch", epoch)
+    said = {str(key).lower(): value for key, value in table.meta.items()}.get("ref_epoch")
     try:
-        return None if said is None else np.full(number, float(said))
+        return None if said is None else np.full(len(table), float(said))
     except (TypeError, ValueError) as error:
         raise CatalogError(path, f"ref_epoch = {said!r} in its metadata is no year") from error
 

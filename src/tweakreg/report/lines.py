@@ -67,7 +67,7 @@ def summary_lines(trees: Sequence[Tree], written: Sequence[Path], seconds: float
     ends = Counter(tree["status"] for tree in trees)
     dry = " (dry run)" if any(tree["dry_run"] for tree in trees) else ""
     lines = [
-        f"{_counted(len(trees), 'image')} in {_counted(n_groups, 'group')}: "
+        f"{counted(len(trees), 'image')} in {counted(n_groups, 'group')}: "
         + ", ".join(f"{number} {word}" for word, number in ends.items())
         + f" in {seconds:.1f} s{dry}"
     ]
@@ -75,13 +75,14 @@ def summary_lines(trees: Sequence[Tree], written: Sequence[Path], seconds: float
     failures = failure_groups(trees)
     for failure in failures[:2]:
         names = ", ".join(failure.names[:2]) + (f" and {len(failure.names) - 2} more" if len(failure.names) > 2 else "")
-        lines.append(f"  {failure.stage}, {failure.outcome.sentence.split(':')[0]}: {names}. {failure.outcome.remedy}")
+        lines.append(f"  {failure.stage}, {failure.outcome.brief}: {names}. {failure.outcome.remedy}")
     if len(failures) > 2:
-        lines.append(f"  {_counted(len(failures) - 2, 'further reason')}: see the table of fits or the report")
+        lines.append(f"  {counted(len(failures) - 2, 'further reason')}: see the table of fits or the report")
     return lines + _written_lines(written)
 
 
-def _counted(number: int, word: str) -> str:
+def counted(number: int, word: str) -> str:
+    """A number and its noun: 1 image, 2 images."""
     return f"{number} {word}{'' if number == 1 else 's'}"
 
 
@@ -105,7 +106,7 @@ def stages_asked(trees: Sequence[Tree]) -> list[str]:
 
 def _stage_line(stage: str, trees: Sequence[Tree]) -> str:
     results = [tree["stages"][stage] for tree in trees]
-    ends = Counter(Outcome[result["outcome"]].sentence.split(":")[0] for result in results)
+    ends = Counter(Outcome[result["outcome"]].brief for result in results)
     text = f"{stage}: " + ", ".join(f"{number} {word}" for word, number in ends.items())
     fits = [result for result in results if result["outcome"] == Outcome.ALIGNED.name]
     if not fits:

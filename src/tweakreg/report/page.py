@@ -15,7 +15,7 @@ import numpy as np
 
 from tweakreg.plane import MAS_PER_ARCSEC
 from tweakreg.report import plots
-from tweakreg.report.lines import chance_text, failure_groups, result_lines, stages_asked
+from tweakreg.report.lines import chance_text, counted, failure_groups, result_lines, stages_asked
 from tweakreg.report.views import ImageView, Outline
 from tweakreg.results import Tree
 from tweakreg.types import Alignment, Outcome, Status
@@ -23,6 +23,8 @@ from tweakreg.types import Alignment, Outcome, Status
 #: Pixels per inch of the plots, and colours that are left to them: 200 images have to fit into 20 MB.
 _DPI, _COLOURS = 80, 32
 _PHOTO_QUALITY = 50
+#: Ink and ground that suit light and dark pages, and the size of the letters.
+_STYLE = (plots.NEUTRAL, "none", 9.0)
 
 #: Whose versions are told.
 _PACKAGES = ("tweakreg", "astropy", "gwcs", "numpy", "photutils", "scipy", "stcal", "stdatamodels", "stpipe")
@@ -43,7 +45,7 @@ def draw_view(view: ImageView, *, sources: bool) -> dict[str, str]:
         Data URL by what it shows; nothing where there was neither a match nor a search.
     """
     drawn = {}
-    with plots.style(plots.NEUTRAL, "none", 9.0):
+    with plots.style(*_STYLE):
         if sources:
             drawn["sources"] = _photo(plots.sources_figure(view))
         if view.result.match is not None:
@@ -84,8 +86,8 @@ def write_page(
         loader=jinja2.PackageLoader("tweakreg.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    environment.filters |= {"number": _number, "words": _words, "chance": chance_text}
-    with plots.style(plots.NEUTRAL, "none", 9.0):
+    environment.filters |= {"number": _number, "brief": _brief, "chance": chance_text, "counted": counted}
+    with plots.style(*_STYLE):
         sky = _drawing(plots.sky_figure(outlines, alignment))
     page = environment.get_template("page.html").stream(
         name=name,
@@ -137,9 +139,9 @@ def _number(value: float | None, digits: int = 2) -> str:
     return f"{value:.{digits}f}" if abs(value) >= 0.5 * 10.0**-digits or value == 0.0 else f"{value:.2g}"
 
 
-def _words(sentence: str) -> str:
-    """What happened, without what to do about it."""
-    return sentence.split(":")[0]
+def _brief(outcome: str) -> str:
+    """What happened, by the name of the outcome."""
+    return Outcome[outcome].brief
 
 
 def _pixels(figure: Any) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 from astropy.table import Table
 
 from tweakreg.plane import MAS_PER_ARCSEC, Floats, TangentPlane
-from tweakreg.report.views import ImageView, Outline
+from tweakreg.report.views import ImageView, Outline, used_of, weights_of
 from tweakreg.types import Alignment, Bools, Outcome, StageResult
 
 BLUE, ORANGE, VERMILION, GREEN = "#1F83C4", "#E69F00", "#D55E00", "#009E73"
@@ -68,12 +68,14 @@ def plot_residuals(matches: Table, *, figure: Any = None, note: str = _NOTHING) 
     axes = figure.subplots(2, 2, sharex="col", sharey=True)
     _few_ticks(axes)
     figure.subplots_adjust(left=0.14, right=0.97, top=0.93, bottom=0.11, wspace=0.06, hspace=0.1)
-    used = ~np.asarray(matches["clipped"], dtype=bool)
+    used = used_of(matches)
     columns = [np.asarray(matches[name], dtype=float) for name in ("residual_ra", "residual_dec")]
     for row, (residual, word) in zip(axes, zip(columns, ("east", "north"), strict=True), strict=True):
         for axis, along in zip(row, ("x", "y"), strict=True):
             if used.any():
-                _residual_panel(axis, np.asarray(matches[along], dtype=float), residual, used, weights(matches)[used])
+                _residual_panel(
+                    axis, np.asarray(matches[along], dtype=float), residual, used, weights_of(matches)[used]
+                )
             else:
                 _say(axis, note)
         row[0].set_ylabel(f"residual to the {word}, mas")
@@ -83,11 +85,6 @@ def plot_residuals(matches: Table, *, figure: Any = None, note: str = _NOTHING) 
         axes[0, 0].set_ylim(*_limits(np.concatenate([column[used] for column in columns]), np.concatenate(columns)))
     figure.suptitle("residuals, reference − image", y=0.985, fontsize="medium")
     return figure
-
-
-def weights(matches: Table) -> Floats:
-    """Of each match in the fit; ones where the table has none."""
-    return np.asarray(matches["weight"] if "weight" in matches.colnames else np.ones(len(matches)), dtype=float)
 
 
 def _residual_panel(axis: Any, position: Floats, residual: Floats, used: Bools, weight: Floats) -> None:
@@ -143,7 +140,7 @@ def plot_vectors(matches: Table, *, axes: Any = None, note: str = _NOTHING) -> A
     Axes
     """
     axes = _axes(axes)
-    used = ~np.asarray(matches["clipped"], dtype=bool)
+    used = used_of(matches)
     axes.set_title("residual vectors" + (", clipped ones shortened" if used.any() and not used.all() else ""))
     if not used.any():
         return _say(axes, note)
@@ -206,7 +203,7 @@ def plot_search(result: StageResult, *, axes: Any = None) -> Any:
     peak = result.peak
     if peak is None:
         axes.set_title("search for the offset")
-        return _say(axes, f"no search: {result.outcome.sentence.split(':')[0]}")
+        return _say(axes, f"no search: {result.outcome.brief}")
     east, north = peak.start
     extent = (east - peak.extent, east + peak.extent, north - peak.extent, north + peak.extent)
     # The square root: the fluctuations of the background are to be seen, too.
@@ -240,13 +237,13 @@ def plot_magnitudes(matches: Table, *, axes: Any = None, note: str = _NOTHING) -
     axes.set_title("residual against magnitude")
     magnitude = np.asarray(matches["mag"], dtype=float)
     length = np.hypot(np.asarray(matches["residual_ra"], dtype=float), np.asarray(matches["residual_dec"], dtype=float))
-    used = ~np.asarray(matches["clipped"], dtype=bool)
+    used = used_of(matches)
     known = np.isfinite(magnitude)
     if not (known & used).any():
         return _say(axes, "the catalog has no fluxes" if used.any() else note)
     axes.scatter(magnitude[used & known], length[used & known], **_USED)
     axes.scatter(magnitude[~used & known], length[~used & known], **_CLIPPED)
-    rms = float(np.sqrt(np.average(length[used] ** 2, weights=weights(matches)[used])))
+    rms = float(np.sqrt(np.average(length[used] ** 2, weights=weights_of(matches)[used])))
     axes.axhline(rms, color=NEUTRAL, lw=0.8, label="rms")
     axes.set(xlabel="instrumental magnitude", ylabel="residual, mas", ylim=(0.0, None))
     axes.legend(loc="upper left")
@@ -268,7 +265,7 @@ def plot_clipping(result: StageResult, *, axes: Any = None) -> Any:
     axes = _axes(axes)
     axes.set_title("clipping")
     if result.fit is None:
-        return _say(axes, f"no fit: {result.outcome.sentence.split(':')[0]}")
+        return _say(axes, f"no fit: {result.outcome.brief}")
     passes = result.fit.passes
     rms = [MAS_PER_ARCSEC * each for _, each in passes]
     axes.plot(range(len(passes)), rms, "o-", color=BLUE, ms=4, lw=1.0)
@@ -301,7 +298,7 @@ def plot_sources(view: ImageView, *, axes: Any = None) -> Any:
         extent = (-0.5, width - 0.5, -0.5, height - 0.5)
         axes.imshow(picture.values, origin="lower", extent=extent, cmap="gray_r", vmin=0, vmax=400)
         axes.set(xlim=(-0.5, picture.shape[1] - 0.5), ylim=(-0.5, picture.shape[0] - 0.5))
-    clipped = np.asarray(view.matches["clipped"], dtype=bool)
+    clipped = ~used_of(view.matches)
     x, y = (np.asarray(view.matches[name], dtype=float) for name in ("x", "y"))
     matched = np.isin(view.x + 1j * view.y, x + 1j * y)
     rings = {"marker": "o", "s": 30, "facecolors": "none", "edgecolors": BLUE, "linewidths": 1.0}

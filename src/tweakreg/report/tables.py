@@ -10,7 +10,7 @@ from astropy.table import Table
 from scipy.spatial import KDTree
 
 from tweakreg.plane import MAS_PER_ARCSEC, Floats, TangentPlane
-from tweakreg.types import Affine, Alignment, Outcome, StageResult
+from tweakreg.types import Affine, Alignment, Outcome, StageResult, magnitudes
 
 _NUMBERS = (
     "n_matched", "n_used", "n_clipped", "rms", "mae", "rms_ra", "rms_dec", "match_radius", "false_probability",
@@ -84,9 +84,7 @@ def match_table(
         residuals reference minus image after the fit (mas), instrumental magnitude, weights, and whether the pair
         was clipped. In the absolute stage a star stands at the mean of its detections.
     """
-    with np.errstate(divide="ignore", invalid="ignore"):
-        magnitude = np.where(flux > 0.0, -2.5 * np.log10(flux), np.nan)
-    parts = [_match_columns(x, y, magnitude, xy, result, before, plane) for result, before in stages]
+    parts = [_match_columns(x, y, magnitudes(flux), xy, result, before, plane) for result, before in stages]
     names = ("stage", *_MATCH_UNITS, "weight", "clipped")
     empty = [np.empty(0, dtype={"stage": "U8", "clipped": bool}.get(name, float)) for name in names]
     columns = [

@@ -8,7 +8,17 @@ import numpy as np
 from astropy.table import Table
 
 from tweakreg.plane import Floats
-from tweakreg.types import Picture, StageResult
+from tweakreg.types import Bools, Picture, StageResult
+
+
+def used_of(matches: Table) -> Bools:
+    """Which matches were used in the fit; the others were clipped."""
+    return ~np.asarray(matches["clipped"], dtype=bool)
+
+
+def weights_of(matches: Table) -> Floats:
+    """Of each match in the fit; ones where the table has none."""
+    return np.asarray(matches["weight"] if "weight" in matches.colnames else np.ones(len(matches)), dtype=float)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,17 +46,17 @@ class ImageView:
     @property
     def own(self) -> tuple[int, float] | None:
         """Matches of this image alone that were used, and their rms, mas; None if there are none."""
-        used = self.matches[~np.asarray(self.matches["clipped"], dtype=bool)]
+        used = self.matches[used_of(self.matches)]
         if not len(used):
             return None
         square = np.asarray(used["residual_ra"] ** 2 + used["residual_dec"] ** 2, dtype=float)
-        return len(used), float(np.sqrt(np.average(square, weights=np.asarray(used["weight"], dtype=float))))
+        return len(used), float(np.sqrt(np.average(square, weights=weights_of(used))))
 
     @property
     def note(self) -> str:
         """Why there may be nothing to show."""
         detail = f" ({self.result.detail})" if self.result.detail else ""
-        return self.result.outcome.sentence.split(":")[0] + detail
+        return self.result.outcome.brief + detail
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
