@@ -54,11 +54,11 @@ PHASES = {
         ("photutils.background", "Background2D._calculate_image"),
     ],
     "finding": [
-        ("tweakreg.run", "find_sources"),
+        ("tweakreg.pipeline.run", "find_sources"),
         ("jwst.tweakreg.tweakreg_step", "make_tweakreg_catalog"),
     ],
     "alignment": [
-        ("tweakreg.run", "align_exposures"),
+        ("tweakreg.pipeline.run", "align_exposures"),
         ("tweakreg.observatory.jwst", "apply_correction"),
         ("stcal.tweakreg.tweakreg", "relative_align"),
         ("stcal.tweakreg.tweakreg", "absolute_align"),
@@ -161,7 +161,7 @@ def child(package: str, association: str, warm_up: str, parameters: dict) -> dic
 
 def clock_measure() -> list[float]:
     """Wall-clock seconds from the first file to the last catalog, which is what further processes shorten."""
-    from tweakreg import run
+    from tweakreg.pipeline import run
 
     laps, measure = [], run.measure
 

@@ -17,7 +17,7 @@ import asdf
 import numpy as np
 
 from tweakreg import TweakRegStep
-from tweakreg.align.fit import fit_affine
+from tweakreg.alignment.fit import fit_affine
 from tweakreg.observatory.library import ModelLibrary
 from tweakreg.plane import MAS_PER_ARCSEC, TangentPlane
 from tweakreg.wcs.footprint import sky

@@ -15,13 +15,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from tweakreg.align.register import register
+from tweakreg.alignment.register import register
 from tweakreg.find.finders import find_sources
 from tweakreg.observatory.jwst import read_pixels
+from tweakreg.records import FindConfig, Outcome, Sources, Stage, StageConfig
 from tweakreg.simulate import make_scene
 from tweakreg.simulate.models import make_model
 from tweakreg.simulate.scene import random_config
-from tweakreg.types import FindConfig, Outcome, Sources, Stage, StageConfig
 
 WIDTH = 60.0
 BOX = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * WIDTH / 2

@@ -17,12 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from tweakreg import ModelLibrary, TweakRegStep, run
+from tweakreg import ModelLibrary, TweakRegStep
 from tweakreg.parameters import Config, make_config
+from tweakreg.pipeline import run
+from tweakreg.records import ReferenceCatalog, Stage, StageConfig, Status, status
 from tweakreg.simulate import SceneConfig, make_scene, score
 from tweakreg.simulate.models import make_models
 from tweakreg.simulate.scene import random_config
-from tweakreg.types import ReferenceCatalog, Stage, StageConfig, Status, status
 from tweakreg.wcs.corrector import TelescopeAngles, correct
 from tweakreg.wcs.footprint import pixel_bounds
 

@@ -10,14 +10,14 @@ import time
 
 import numpy as np
 
-from tweakreg.align import align
+from tweakreg.alignment import align
 from tweakreg.plane import TangentPlane
-from tweakreg.types import Affine, Image, Sources, Stage, StageConfig, Status
+from tweakreg.records import Affine, PlaneImage, Sources, Stage, StageConfig, Status
 
 WIDTH = 64.0
 
 
-def make_images(n_groups: int, n_stars: int, seed: int = 0) -> tuple[list[Image], Sources]:
+def make_images(n_groups: int, n_stars: int, seed: int = 0) -> tuple[list[PlaneImage], Sources]:
     """Images on a mosaic whose steps are a third of an image, with errors of their pointing."""
     rng = np.random.default_rng(seed)
     columns = int(np.ceil(np.sqrt(n_groups)))
@@ -32,7 +32,7 @@ def make_images(n_groups: int, n_stars: int, seed: int = 0) -> tuple[list[Image]
         noise = rng.normal(scale=0.002, size=seen.shape)
         name = f"{number:04d}"
         sources = Sources(xy=error(seen + noise), name=name)
-        images.append(Image(name=name, group=name, footprint=box + centre, pixel_scale=0.031, sources=sources))
+        images.append(PlaneImage(name=name, group=name, footprint=box + centre, pixel_scale=0.031, sources=sources))
     return images, Sources(xy=sky[::2], name="reference")
 
 

@@ -14,14 +14,15 @@ from functools import partial
 
 import numpy as np
 
-from tweakreg import TweakRegStep, run
+from tweakreg import TweakRegStep
 from tweakreg.find.finders import find_sources
 from tweakreg.observatory import jwst
 from tweakreg.parameters import make_config
+from tweakreg.pipeline import run
+from tweakreg.records import Outcome, ReferenceCatalog, Selection
 from tweakreg.reference.table import catalog_of
 from tweakreg.simulate import make_scene
 from tweakreg.simulate.models import make_catalog, make_model
-from tweakreg.types import Outcome, ReferenceCatalog, Selection
 from tweakreg.wcs.footprint import to_pixels
 
 

@@ -8,7 +8,7 @@ from numpy.ma import masked
 from tweakreg.pars.generate import read_table
 
 from tweakreg.parameters import parameter_groups
-from tweakreg.types import Outcome
+from tweakreg.records import Outcome
 
 project = "tweakreg"
 author = "the tweakreg developers"

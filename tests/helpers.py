@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tweakreg import TweakRegStep
-from tweakreg.types import Sources, Stage, StageConfig
+from tweakreg.records import Sources, Stage, StageConfig
 
 RELATIVE = StageConfig(stage=Stage.RELATIVE)
 

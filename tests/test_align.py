@@ -8,12 +8,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from helpers import BOX, RELATIVE, field
-from tweakreg.align import align
-from tweakreg.align.merge import SourceMap
-from tweakreg.align.overlap import group_outlines, largest_component, overlap_areas
-from tweakreg.align.register import register
+from tweakreg.alignment import align
+from tweakreg.alignment.merge import MergedCatalog
+from tweakreg.alignment.overlap import group_outlines, largest_component, overlap_areas
+from tweakreg.alignment.register import register
 from tweakreg.plane import TangentPlane
-from tweakreg.types import Affine, Image, Outcome, Sources, Stage, Status, status
+from tweakreg.records import Affine, Outcome, PlaneImage, Sources, Stage, Status, status
 
 PLANE = TangentPlane(ra=10.0, dec=20.0)
 ABSOLUTE = replace(RELATIVE, stage=Stage.ABSOLUTE, searchrad=6.0)
@@ -30,14 +30,16 @@ def image(name, sources, centre=(0.0, 0.0), group=None, error=None, noise=0.0, w
     seen = (np.abs(sources.xy - centre) < width / 2).all(axis=1)
     xy = sources.xy[seen] + np.random.default_rng((seed, len(name))).normal(scale=noise, size=(seen.sum(), 2))
     motion = error or Affine()
-    return Image(
+    return PlaneImage(
         name=name, group=group or name, footprint=corners, pixel_scale=0.031,
         sources=Sources(xy=motion(xy), name=name),
     )  # fmt: skip
 
 
 def empty(name, group=None):
-    return Image(name=name, group=group or name, footprint=BOX, pixel_scale=0.031, sources=Sources(xy=np.empty((0, 2))))
+    return PlaneImage(
+        name=name, group=group or name, footprint=BOX, pixel_scale=0.031, sources=Sources(xy=np.empty((0, 2)))
+    )
 
 
 def outcomes(alignment, stage="relative"):
@@ -366,7 +368,7 @@ def test_repeated_detections_are_averaged_not_dropped():
     rng = np.random.default_rng(0)
     star = field(100).xy
     visits = [star + rng.normal(scale=0.01, size=star.shape) for _ in range(16)]
-    stars = SourceMap(Sources(xy=visits[0]))
+    stars = MergedCatalog(Sources(xy=visits[0]))
     for xy in visits[1:]:
         stars.add(Sources(xy=xy), radius=0.1)
     assert len(stars.sources) == 100
@@ -374,7 +376,7 @@ def test_repeated_detections_are_averaged_not_dropped():
 
 
 def test_merging_keeps_new_stars_and_sums_weights():
-    stars = SourceMap(Sources(xy=np.zeros((1, 2)), weight=np.array([1.0])))
+    stars = MergedCatalog(Sources(xy=np.zeros((1, 2)), weight=np.array([1.0])))
     stars.add(Sources(xy=np.array([[0.3, 0.0], [5.0, 0.0]]), weight=np.array([2.0, 1.0])), radius=0.5)
     assert stars.sources.xy == pytest.approx(np.array([[0.2, 0.0], [5.0, 0.0]]))
     assert stars.sources.weight == pytest.approx([3.0, 1.0])
@@ -422,7 +424,7 @@ def test_errors_of_averaged_stars_are_those_of_their_detections():
     """The stated error is that of the mean, whether a star is seen in ten exposures or in one."""
     rng = np.random.default_rng(5)
     truth = field(400, seed=5).xy
-    stars = SourceMap(Sources(xy=truth + rng.normal(scale=0.01, size=truth.shape)))
+    stars = MergedCatalog(Sources(xy=truth + rng.normal(scale=0.01, size=truth.shape)))
     for _ in range(9):
         seen = np.arange(400) < 300
         stars.add(Sources(xy=truth[seen] + rng.normal(scale=0.01, size=(300, 2))), 0.1)

@@ -14,8 +14,8 @@ from astropy.io import fits
 from helpers import look, run, wcs_of
 from tweakreg import ModelLibrary, adjust_wcs, read_correction, read_result, transfer_wcs_correction
 from tweakreg.cli import main
+from tweakreg.corrections.change import apply_to, compose, describe, undo, write_correction
 from tweakreg.errors import CorrectionError, WCSError
-from tweakreg.observatory.correction import apply_to, compose, describe, undo, write_correction
 from tweakreg.plane import separation
 from tweakreg.simulate.models import make_model
 from tweakreg.wcs.footprint import sky

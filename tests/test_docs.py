@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tweakreg.parameters import parameter_groups
-from tweakreg.types import Outcome
+from tweakreg.records import Outcome
 
 DOCS = Path(__file__).parent.parent / "docs"
 

@@ -17,8 +17,8 @@ from tweakreg.find.custom import read_catalog
 from tweakreg.find.finders import find_peaks, find_sources
 from tweakreg.find.save import write_catalog
 from tweakreg.observatory.jwst import read_pixels
+from tweakreg.records import FindConfig, Pixels, SourceCatalog
 from tweakreg.simulate.models import make_model
-from tweakreg.types import FindConfig, Pixels, SourceCatalog
 from tweakreg.wcs.footprint import to_pixels
 
 FINDERS = {

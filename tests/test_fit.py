@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tweakwcs.linearfit import iter_linear_fit
 
-from tweakreg.align.fit import combined_weight, fit_affine, fit_clipped
+from tweakreg.alignment.fit import combined_weight, fit_affine, fit_clipped
 from tweakreg.errors import SingularFitError
-from tweakreg.types import Affine
+from tweakreg.records import Affine
 
 GEOMETRIES = ["shift", "rshift", "rscale", "general"]
 OPTIONS = {"nclip": 3, "sigma": 3.0, "accumulate": False}

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import field
-from tweakreg.align.match import find_offset, mutual_pairs
+from tweakreg.alignment.match import find_offset, mutual_pairs
 
 SEARCH = {"searchrad": 2.0, "tolerance": 0.7, "bin_size": 0.031, "start": np.zeros(2)}
 

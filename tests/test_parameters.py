@@ -7,8 +7,8 @@ import pytest
 from tweakreg import TweakRegStep
 from tweakreg.errors import ParameterError
 from tweakreg.parameters import describe, explain, make_config, parameter_groups
+from tweakreg.records import Selection, Stage
 from tweakreg.spec import SPEC
-from tweakreg.types import Selection, Stage
 
 # fmt: off
 RELEASE = {
@@ -170,10 +170,10 @@ def test_columns_and_cuts_of_catalogs_reach_the_run(tmp_path):
             service_retries=9, refcat_cache="none",
         )
     )  # fmt: skip
-    assert config.sources == Selection(
+    assert config.source_selection == Selection(
         x="a", y="b", flux="c", units="degrees", origin=1, magnitudes=True, min_flux=1.0, max_flux=2.0, brightest=3
     )
-    assert config.reference == Selection(
+    assert config.reference_selection == Selection(
         x="d", y="e", flux="f", units="hours", origin=1, min_flux=4.0, max_flux=5.0, brightest=6, max_ruwe=1.4,
         drop_duplicates=True,
     )  # fmt: skip

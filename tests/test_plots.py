@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from helpers import run as call
 from helpers import statuses, wcs_of
-from tweakreg import saving
 from tweakreg.errors import OutputError, ParameterError
+from tweakreg.pipeline import save as saving
+from tweakreg.records import Pixels
 from tweakreg.report import plots
 from tweakreg.report.picture import make_picture
 from tweakreg.simulate import make_scene, score
 from tweakreg.simulate.models import make_models
-from tweakreg.types import Pixels
 
 FIND = {"roundhi": 0.6, "kernel_fwhm": 2.3}
 

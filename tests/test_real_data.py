@@ -11,7 +11,7 @@ from helpers import look, run, statuses
 from tweakreg.find.finders import find_sources
 from tweakreg.observatory.jwst import read_pixels
 from tweakreg.plane import MAS_PER_ARCSEC, TangentPlane, separation
-from tweakreg.types import FindConfig
+from tweakreg.records import FindConfig
 from tweakreg.wcs.footprint import sky
 
 pytestmark = [pytest.mark.usefixtures("lenient"), pytest.mark.filterwarnings("ignore")]

@@ -22,8 +22,10 @@ from helpers import run, statuses, wcs_of
 from tweakreg import SINGLE_GROUP_REFCAT, read_result
 from tweakreg.errors import CatalogError, ParameterError, ServiceError
 from tweakreg.plane import TangentPlane, separation, unit_vectors
+from tweakreg.records import ReferenceCatalog, Selection
 from tweakreg.reference import hats
 from tweakreg.reference.cache import cached
+from tweakreg.reference.cone import Cone
 from tweakreg.reference.epoch import at_epoch, motion_dispersion, observer_at
 from tweakreg.reference.file import read_reference
 from tweakreg.reference.hats import read_cone
@@ -33,7 +35,6 @@ from tweakreg.reference.service import Patience, query_service
 from tweakreg.reference.table import table_of
 from tweakreg.simulate import make_scene, score
 from tweakreg.tables import write_parquet
-from tweakreg.types import Cone, ReferenceCatalog, Selection
 
 HERE = Cone(ra=10.0, dec=20.0, radius=0.1)
 BODY = b"#comment\nra,dec,mag,pmra,pmdec,objID\n10.0,20.0,15.0,1.0,2.0,5\n10.01,20.01,16.0,,,6\n"

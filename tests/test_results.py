@@ -14,9 +14,9 @@ from helpers import look, run, statuses, strun, wcs_of, write_association
 from tweakreg import TweakRegStep, read_result
 from tweakreg.errors import InputError, ParameterError
 from tweakreg.plane import separation
+from tweakreg.records import Outcome
 from tweakreg.simulate.models import make_model
 from tweakreg.step import AlignmentFailedError
-from tweakreg.types import Outcome
 from tweakreg.wcs.corrector import correct, is_corrected, uncorrected
 from tweakreg.wcs.footprint import sky
 
@@ -238,7 +238,7 @@ def test_a_name_given_again_moves_to_the_new_solution(results, caplog):
 def test_the_original_wcs_comes_back_exactly(scene):
     from tweakreg.observatory.jwst import bounds, telescope_angles
     from tweakreg.plane import TangentPlane
-    from tweakreg.types import Affine
+    from tweakreg.records import Affine
 
     model = make_model(scene, scene.exposures[0], pixels=False)
     plane = TangentPlane.around(*sky(model.meta.wcs, X, Y))

@@ -350,8 +350,8 @@ def test_which_catalog_is_used(exposure_and_catalogs, tmp_path, monkeypatch, use
     folder = exposure_and_catalogs
     from stdatamodels.jwst import datamodels
 
-    from tweakreg import run as pieces
     from tweakreg.parameters import make_config
+    from tweakreg.pipeline import run as pieces
 
     found = pieces.SourceCatalog.empty("found")
     monkeypatch.setattr(pieces, "find_sources", lambda pixels, config, name: found)

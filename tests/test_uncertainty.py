@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from helpers import BOX
-from tweakreg.align import align
-from tweakreg.align.fit import fit_clipped
+from tweakreg.alignment import align
+from tweakreg.alignment.fit import fit_clipped
 from tweakreg.plane import TangentPlane
-from tweakreg.types import Image, Outcome, Sources, Stage, StageConfig
+from tweakreg.records import Outcome, PlaneImage, Sources, Stage, StageConfig
 
 PLACES = np.array([[0.0, 0.0], [-30.0, -30.0], [30.0, 30.0]])
 
@@ -20,7 +20,7 @@ def normalised(seed, *, absolute, growing, noise=0.002, catalog=0.002, n_groups=
     stars = rng.uniform(-30.0, 30.0, size=(int(rng.integers(30, 150)), 2))
     shifts = rng.normal(scale=0.1, size=(n_groups, 2))
     images = [
-        Image(
+        PlaneImage(
             name=str(i),
             group=str(i),
             footprint=BOX + shifts[i],

@@ -6,8 +6,8 @@ import pytest
 
 from tweakreg.errors import WCSError
 from tweakreg.plane import TangentPlane, separation
+from tweakreg.records import Affine, SipConfig
 from tweakreg.simulate.instrument import Detector, Pointing, make_wcs
-from tweakreg.types import Affine, SipConfig
 from tweakreg.wcs.corrector import TelescopeAngles, correct
 from tweakreg.wcs.footprint import pixel_bounds, pixel_scale, s_region, sky, to_pixels
 from tweakreg.wcs.sip import approximate

@@ -16,7 +16,7 @@ import numpy as np
 from astropy.table import Table
 
 from tweakreg import ModelLibrary, TweakRegStep, read_correction
-from tweakreg.observatory.correction import apply_to
+from tweakreg.corrections.change import apply_to
 from tweakreg.report import plots
 from tweakreg.simulate import SceneConfig, make_scene, score
 from tweakreg.simulate.models import make_models, write_scene

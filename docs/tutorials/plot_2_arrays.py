@@ -24,12 +24,14 @@ second = plane.deproject(xy + xy @ turn.T + [0.4, 0.0] + rng.normal(scale=0.002,
 # %%
 # The ten lines:
 
-from tweakreg.align import align
-from tweakreg.types import Image, Sources, Stage, StageConfig
+from tweakreg.alignment import align
+from tweakreg.records import PlaneImage, Sources, Stage, StageConfig
 
 box = np.array([[-60.0, -60.0], [60.0, -60.0], [60.0, 60.0], [-60.0, 60.0]])
 images = [
-    Image(name=name, group=name, footprint=box, pixel_scale=0.05, sources=Sources(xy=plane.project(*sky), name=name))
+    PlaneImage(
+        name=name, group=name, footprint=box, pixel_scale=0.05, sources=Sources(xy=plane.project(*sky), name=name)
+    )
     for name, sky in (("first", first), ("second", second))
 ]
 alignment = align(images, plane, StageConfig(stage=Stage.RELATIVE), enforce_user_order=True)

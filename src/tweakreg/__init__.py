@@ -22,9 +22,9 @@ _LAZY = {
     "ModelLibrary": "tweakreg.observatory.library",
     "SINGLE_GROUP_REFCAT": "tweakreg.reference.providers",
     "adjust_wcs": "tweakreg.wcs.adjust",
-    "read_correction": "tweakreg.observatory.correction",
+    "read_correction": "tweakreg.corrections.change",
     "read_result": "tweakreg.observatory.jwst",
-    "transfer_wcs_correction": "tweakreg.observatory.correction",
+    "transfer_wcs_correction": "tweakreg.corrections.change",
 }
 
 

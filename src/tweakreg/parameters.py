@@ -14,11 +14,11 @@ from typing import Any
 
 from tweakreg.errors import ParameterError
 from tweakreg.files import expanded
+from tweakreg.records import FindConfig, Selection, SipConfig, Stage, StageConfig
 from tweakreg.reference.cache import cache_folder
 from tweakreg.reference.providers import CATALOGS, Request, is_file
 from tweakreg.reference.service import Patience
 from tweakreg.spec import SPEC
-from tweakreg.types import FindConfig, Selection, SipConfig, Stage, StageConfig
 
 CATALOG_FORMATS = ("ecsv", "fits")
 OUTPUT_TYPES = ("fits", "asdf")
@@ -48,7 +48,7 @@ class Config:
         The reference catalogs in order, and how to get at them.
     refimage : str
         Image whose sources are the reference; empty for none.
-    reference, sources : Selection
+    reference_selection, source_selection : Selection
         Of the stars of the reference, and of the sources of the exposures.
     expand_refcat : bool
         The effective value: always true with an absolute alignment.
@@ -72,8 +72,8 @@ class Config:
     abs_refcat: str = ""
     request: Request | None = None
     refimage: str = ""
-    reference: Selection = field(default_factory=Selection)
-    sources: Selection = field(default_factory=lambda: Selection(units="pixels"))
+    reference_selection: Selection = field(default_factory=Selection)
+    source_selection: Selection = field(default_factory=lambda: Selection(units="pixels"))
     expand_refcat: bool = False
     enforce_user_order: bool = False
     use_custom_catalogs: bool = False
@@ -169,8 +169,8 @@ def make_config(values: Mapping[str, Any]) -> Config:
         abs_refcat=abs_refcat or refimage,
         request=request,
         refimage=refimage,
-        reference=_selection(values, "r", values["refxyunits"]),
-        sources=_selection(values, "", "pixels" if values["xyunits"] == "pixels" else "degrees"),
+        reference_selection=_selection(values, "r", values["refxyunits"]),
+        source_selection=_selection(values, "", "pixels" if values["xyunits"] == "pixels" else "degrees"),
         expand_refcat=values["expand_refcat"] or bool(abs_refcat or refimage),
         enforce_user_order=values["enforce_user_order"],
         use_custom_catalogs=values["use_custom_catalogs"],

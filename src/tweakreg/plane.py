@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.intp]
 
 ARCSEC_PER_RADIAN = np.degrees(1.0) * 3600.0
 MAS_PER_ARCSEC = 1000.0

@@ -1,4 +1,4 @@
-"""The step: a thin shell around `tweakreg.run` that speaks stpipe."""
+"""The step: a thin shell around `tweakreg.pipeline.run` that speaks stpipe."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from tweakreg.spec import SPEC
 from tweakreg.steppars import parameter_file
 
 if TYPE_CHECKING:
-    from tweakreg.report.results import Origins
-    from tweakreg.saving import Run
+    from tweakreg.pipeline.save import Run
+    from tweakreg.results.tree import Origins
 
 log = logging.getLogger(__name__)
 
@@ -58,11 +58,11 @@ class TweakRegStep(Step):
         TweakRegError
             Parameters or files that cannot be used; under ``strun`` one sentence and exit code 1.
         """
-        from tweakreg import run
         from tweakreg.observatory.library import open_library
         from tweakreg.observatory.output import plan_outputs, run_name
-        from tweakreg.refcat import known_reference
-        from tweakreg.saving import Run
+        from tweakreg.pipeline import run
+        from tweakreg.pipeline.reference import known_reference
+        from tweakreg.pipeline.save import Run
 
         try:
             config = make_config(self.get_pars())
@@ -118,8 +118,8 @@ class TweakRegStep(Step):
 
     def _write_about(self) -> list[str]:
         """Write what tells of the run, and say in a few lines how it ended; the images that failed."""
+        from tweakreg.pipeline.save import save_all
         from tweakreg.report.lines import summary_lines
-        from tweakreg.saving import save_all
 
         done = self._done
         assert done is not None
@@ -136,7 +136,7 @@ class TweakRegStep(Step):
 
     def _origins(self) -> Origins:
         """Every parameter and where its value came from; "attribute" was set on the step itself."""
-        from tweakreg.report.results import Origins
+        from tweakreg.results.tree import Origins
 
         values, known = self.get_pars(), self._known_origins
         return Origins(

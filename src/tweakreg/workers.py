@@ -101,7 +101,7 @@ def _pool(size: int) -> ProcessPoolExecutor:
     method = _start_method()
     context = multiprocessing.get_context(method)
     if method == "forkserver":
-        context.set_forkserver_preload(["tweakreg.run"])
+        context.set_forkserver_preload(["tweakreg.pipeline.run"])
     pool = ProcessPoolExecutor(size, mp_context=context, initializer=_be_quiet)
     with warnings.catch_warnings():
         # Python warns of threads of the BLAS, which know how to be forked; see below for the others.

@@ -1,1 +1,1 @@
-"""From pixels, or from a file, to a `~tweakreg.types.SourceCatalog`."""
+"""From pixels, or from a file, to a `~tweakreg.records.SourceCatalog`."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.spatial import KDTree
 
-from tweakreg.plane import separation
-from tweakreg.types import Bools, PlacedCatalog
+from tweakreg.plane import Bools, separation
+from tweakreg.records import PlacedCatalog
 
 #: Detections this near in two exposures, pixels, are at the same place of the detector ...
 _SAME_PLACE = 0.5

@@ -9,8 +9,7 @@ import numpy as np
 from astropy.stats import SigmaClip
 from astropy.utils.exceptions import AstropyUserWarning
 
-from tweakreg.plane import Floats
-from tweakreg.types import Bools
+from tweakreg.plane import Bools, Floats
 
 
 def subtract_background(data: Floats, mask: Bools, box_size: int) -> tuple[Floats, float]:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from tweakreg.errors import CatalogError
+from tweakreg.records import Selection, SourceCatalog
 from tweakreg.tables import chosen_column, find_column, numbers, read_table
-from tweakreg.types import Selection, SourceCatalog
 from tweakreg.wcs.footprint import to_pixels
 
 _POSITION_COLUMNS = {axis: (axis, f"{axis}centroid", f"{axis}_centroid") for axis in "xy"}

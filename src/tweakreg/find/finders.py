@@ -11,8 +11,8 @@ import numpy as np
 from astropy.table import Table
 
 from tweakreg.find.background import subtract_background
-from tweakreg.plane import Floats
-from tweakreg.types import Bools, FindConfig, Pixels, SourceCatalog
+from tweakreg.plane import Bools, Floats
+from tweakreg.records import FindConfig, Pixels, SourceCatalog
 
 
 def find_sources(pixels: Pixels, config: FindConfig, name: str = "") -> SourceCatalog:

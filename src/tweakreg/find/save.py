@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table
 
-from tweakreg.types import SourceCatalog
+from tweakreg.records import SourceCatalog
 
 
 def write_catalog(catalog: SourceCatalog, path: Path) -> None:

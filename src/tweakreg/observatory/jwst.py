@@ -11,20 +11,19 @@ from typing import Any
 import numpy as np
 
 from tweakreg.errors import InputError, WCSError
-from tweakreg.plane import Floats, TangentPlane
-from tweakreg.schema import violation
-from tweakreg.types import (
+from tweakreg.plane import Bools, Floats, TangentPlane
+from tweakreg.records import (
     Affine,
-    Bools,
-    Image,
     Picture,
     Pixels,
     PlacedCatalog,
+    PlaneImage,
     SipConfig,
     SourceCatalog,
     Sources,
     Status,
 )
+from tweakreg.schema import violation
 from tweakreg.wcs.corrector import TelescopeAngles, check_wcs, correct, uncorrected
 from tweakreg.wcs.footprint import Bounds, pixel_bounds, pixel_scale, s_region, sky, vertices
 from tweakreg.wcs.sip import approximate, is_sip_keyword
@@ -33,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exposure:
+class ExposureImage:
     """What is kept of an exposure while its datamodel is put away.
 
     Attributes
@@ -92,7 +91,7 @@ class Exposure:
             detector=self.detector, x=self.x, y=self.y, ra=self.ra, dec=self.dec, pixel_scale=self.pixel_scale
         )
 
-    def without(self, left_out: Bools) -> Exposure:
+    def without(self, left_out: Bools) -> ExposureImage:
         """The exposure without some of its sources."""
         keep = ~left_out
         kept = {name: getattr(self, name)[keep] for name in ("x", "y", "ra", "dec", "flux")}
@@ -138,7 +137,7 @@ def bounds(model: Any) -> Bounds:
 
 def read_exposure(
     model: Any, catalog: SourceCatalog, name: str, group: str, catalog_name: str | None = None
-) -> Exposure:
+) -> ExposureImage:
     """What the alignment needs of an exposure and its sources."""
     wcs = model.meta.wcs
     edges = bounds(model)
@@ -149,7 +148,7 @@ def read_exposure(
     except WCSError as error:
         problem = str(error)
     ra, dec = sky(wcs, catalog.x, catalog.y) if len(catalog) else (np.empty(0), np.empty(0))
-    return Exposure(
+    return ExposureImage(
         name=name,
         group=group,
         detector=str(model.meta.instrument.detector),
@@ -189,16 +188,16 @@ def _epoch(model: Any) -> float:
     return float(Time(str(date)).jyear) if date else float("nan")
 
 
-def common_plane(exposures: list[Exposure]) -> TangentPlane:
+def common_plane(exposures: list[ExposureImage]) -> TangentPlane:
     """The plane around the mean unit vector of the footprints."""
     ra = np.concatenate([exposure.footprint[0] for exposure in exposures])
     dec = np.concatenate([exposure.footprint[1] for exposure in exposures])
     return TangentPlane.around(ra, dec)
 
 
-def to_image(exposure: Exposure, plane: TangentPlane) -> Image:
+def to_image(exposure: ExposureImage, plane: TangentPlane) -> PlaneImage:
     """The exposure as the alignment sees it."""
-    return Image(
+    return PlaneImage(
         name=exposure.name,
         group=exposure.group,
         footprint=plane.project(*exposure.footprint),

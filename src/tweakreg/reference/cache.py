@@ -13,8 +13,8 @@ from astropy.table import Table
 
 from tweakreg.errors import OutputError
 from tweakreg.files import expanded, staging
+from tweakreg.reference.cone import Cone
 from tweakreg.tables import read_parquet, write_parquet
-from tweakreg.types import Cone
 
 log = logging.getLogger(__name__)
 

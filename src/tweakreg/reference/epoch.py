@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from tweakreg.plane import Floats, sky_positions, unit_vectors
-from tweakreg.types import Bools, ReferenceCatalog
+from tweakreg.plane import Bools, Floats, sky_positions, unit_vectors
+from tweakreg.records import ReferenceCatalog
 
 _MAS = np.radians(1.0 / 3.6e6)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from tweakreg.errors import CatalogError
+from tweakreg.records import ReferenceCatalog, Selection
 from tweakreg.reference.table import catalog_of
 from tweakreg.tables import read_table
-from tweakreg.types import ReferenceCatalog, Selection
 
 
 def read_reference(path: str | Path, selection: Selection | None = None) -> ReferenceCatalog:

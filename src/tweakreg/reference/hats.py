@@ -15,9 +15,9 @@ from astropy.table import Table
 from tweakreg.errors import CatalogError, ServiceError, first_line
 from tweakreg.files import expanded
 from tweakreg.plane import separation
+from tweakreg.reference.cone import Cone
 from tweakreg.reference.table import KNOWN_COLUMNS
 from tweakreg.tables import plain_column
-from tweakreg.types import Cone
 
 #: Catalogs that have a name of their own.
 NAMED = {"GAIADR3_S3": "s3://stpubdata/gaia/gaia_dr3/public/hats/gaia/"}

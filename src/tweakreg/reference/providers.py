@@ -14,13 +14,14 @@ from astropy.table import Table, vstack
 from tweakreg.errors import CatalogError, ServiceError
 from tweakreg.files import expanded
 from tweakreg.plane import Floats
+from tweakreg.records import ReferenceCatalog, Selection
 from tweakreg.reference.cache import cached
+from tweakreg.reference.cone import Cone
 from tweakreg.reference.file import read_reference
 from tweakreg.reference.hats import NAMED, read_cone
 from tweakreg.reference.region import cones, near_images
 from tweakreg.reference.service import DEFAULT_URL, SERVICES, Patience, query_service, service_url
 from tweakreg.reference.table import catalog_of
-from tweakreg.types import Cone, ReferenceCatalog, Selection
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
 
-from tweakreg.plane import Floats, angle, sky_positions, unit_vectors
-from tweakreg.types import Bools, Cone
+from tweakreg.plane import Bools, Floats, angle, sky_positions, unit_vectors
+from tweakreg.reference.cone import Cone
 
 #: Steps towards the farthest point: the radius is then within a part in a thousand of the smallest.
 _STEPS = 1000

@@ -16,9 +16,9 @@ import numpy as np
 from astropy.table import Table
 
 from tweakreg.errors import ServiceError, first_line
+from tweakreg.reference.cone import Cone
 from tweakreg.reference.table import KNOWN_COLUMNS, TEXT_COLUMNS
 from tweakreg.tables import find_column
-from tweakreg.types import Cone
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ from astropy import units as u
 from astropy.table import Table
 
 from tweakreg.errors import CatalogError
-from tweakreg.plane import Floats
+from tweakreg.plane import Bools, Floats
+from tweakreg.records import ReferenceCatalog, Selection
 from tweakreg.tables import chosen_column, find_column, numbers
-from tweakreg.types import Bools, ReferenceCatalog, Selection
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from tweakreg.plane import MAS_PER_ARCSEC
-from tweakreg.results import Tree
-from tweakreg.types import Outcome, Stage, StageResult, Status
+from tweakreg.records import Outcome, Stage, StageResult, Status
+from tweakreg.results.keywords import Tree
 
 
 def result_line(name: str, result: StageResult) -> str:
@@ -36,7 +36,7 @@ def _fit_text(result: StageResult) -> str:
     chance = chance_text(match.false_probability)
     east, north = fit.affine.shift * MAS_PER_ARCSEC
     return (
-        f"aligned to {kind} {result.reference}: {len(match)} matches, {fit.n_clipped} clipped, "
+        f"aligned to {kind} {result.matched_with}: {len(match)} matches, {fit.n_clipped} clipped, "
         f"rms {fit.rms * MAS_PER_ARCSEC:.2f} mas, {fit.geometry} ({east:+.2f}, {north:+.2f}) mas, "
         f"{fit.affine.rotation:+.5f}°, p(chance) {chance}"
     )

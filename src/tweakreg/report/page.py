@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from tweakreg.plane import MAS_PER_ARCSEC
+from tweakreg.records import Alignment, Outcome, Status
 from tweakreg.report import plots
 from tweakreg.report.lines import chance_text, counted, failure_groups, result_lines, stages_asked
 from tweakreg.report.views import ImageView, Outline
-from tweakreg.results import Tree
-from tweakreg.types import Alignment, Outcome, Status
+from tweakreg.results.keywords import Tree
 
 #: Pixels per inch of the plots, and colours that are left to them: 200 images have to fit into 20 MB.
 _DPI, _COLOURS = 80, 32

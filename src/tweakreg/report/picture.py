@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tweakreg.types import Picture, Pixels
+from tweakreg.records import Picture, Pixels
 
 #: Longest side, cells: what a plot of a few inches can show.
 _LONGEST = 400

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from astropy.table import Table
 
-from tweakreg.plane import MAS_PER_ARCSEC, Floats, TangentPlane
+from tweakreg.plane import MAS_PER_ARCSEC, Bools, Floats, TangentPlane
+from tweakreg.records import Alignment, Outcome, StageResult
 from tweakreg.report.views import ImageView, Outline, used_of, weights_of
-from tweakreg.types import Alignment, Bools, Outcome, StageResult
 
 BLUE, ORANGE, VERMILION, GREEN = "#1F83C4", "#E69F00", "#D55E00", "#009E73"
 #: Readable on white and on black, for figures with a transparent background.

@@ -10,7 +10,7 @@ from astropy.table import Table
 from scipy.spatial import KDTree
 
 from tweakreg.plane import MAS_PER_ARCSEC, Floats, TangentPlane
-from tweakreg.types import Affine, Alignment, Outcome, StageResult, magnitudes
+from tweakreg.records import Affine, Alignment, Outcome, StageResult, magnitudes
 
 _NUMBERS = (
     "n_matched", "n_used", "n_clipped", "rms", "mae", "rms_ra", "rms_dec", "match_radius", "false_probability",
@@ -28,7 +28,7 @@ def summary_table(trees: Sequence[Mapping[str, Any]]) -> Table:
     Parameters
     ----------
     trees : sequence of dict
-        From `tweakreg.report.results.image_result`.
+        From `tweakreg.results.tree.image_result`.
 
     Returns
     -------

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from astropy.table import Table
 
-from tweakreg.plane import Floats
-from tweakreg.types import Bools, Picture, StageResult
+from tweakreg.plane import Bools, Floats
+from tweakreg.records import Picture, StageResult
 
 
 def used_of(matches: Table) -> Bools:

@@ -12,9 +12,9 @@ import asdf
 import numpy as np
 
 from tweakreg.files import staging
+from tweakreg.records import SourceCatalog
 from tweakreg.simulate.pixels import render
 from tweakreg.simulate.scene import Scene, SceneConfig, SimulatedExposure
-from tweakreg.types import SourceCatalog
 from tweakreg.wcs.footprint import pixel_bounds, s_region, to_pixels
 
 

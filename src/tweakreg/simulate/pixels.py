@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import erf
 
-from tweakreg.plane import Floats
+from tweakreg.plane import Bools, Floats
 from tweakreg.simulate.scene import Scene, SimulatedExposure
-from tweakreg.types import Bools
 from tweakreg.wcs.footprint import to_pixels
 
 _FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))

@@ -10,7 +10,7 @@ import numpy as np
 
 from tweakreg.errors import WCSError
 from tweakreg.plane import Floats, TangentPlane
-from tweakreg.types import Affine
+from tweakreg.records import Affine
 from tweakreg.wcs.footprint import Bounds, sky
 
 #: Points per side on which a correction is carried from the common plane into the detector's.

@@ -6,7 +6,7 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-from tweakreg.types import SipConfig
+from tweakreg.records import SipConfig
 from tweakreg.wcs.footprint import Bounds
 
 #: Highest polynomial degree that is tried.

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from tweakreg.plane import MAS_PER_ARCSEC, Floats
-from tweakreg.results import Tree
-from tweakreg.types import Affine, Alignment, Outcome, StageResult, Status
+from tweakreg.records import Affine, Alignment, Outcome, StageResult, Status
+from tweakreg.results.keywords import Tree
 
 SCHEMA = "tweakreg/fit_result-1.0.0"
 
@@ -106,7 +106,7 @@ def _stage(result: StageResult) -> Tree:
         "outcome": result.outcome.name,
         "sentence": result.outcome.sentence,
         "detail": result.detail,
-        "reference": result.reference,
+        "reference": result.matched_with,
     }
     fit, match = result.fit, result.match
     if fit is None or match is None:

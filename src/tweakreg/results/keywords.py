@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tweakreg.types import Outcome
+from tweakreg.records import Outcome
 
 #: The result of an image, as in ``schemas/fit_result.schema.json``.
 Tree = dict[str, Any]

@@ -12,17 +12,17 @@ from tweakreg.files import expanded, staging
 from tweakreg.find.custom import read_catalog
 from tweakreg.find.finders import find_sources
 from tweakreg.observatory import jwst
-from tweakreg.observatory.jwst import Exposure
+from tweakreg.observatory.jwst import ExposureImage
 from tweakreg.observatory.library import ModelLibrary, open_model
 from tweakreg.parameters import Config
 from tweakreg.plane import MAS_PER_ARCSEC, Floats, TangentPlane
 from tweakreg.progress import progress
+from tweakreg.records import ReferenceCatalog, Sources, magnitudes
 from tweakreg.reference.epoch import at_epoch, motion_dispersion, observer_at
 from tweakreg.reference.providers import CATALOGS, fetch, is_file, reference_catalog
 from tweakreg.reference.region import cones, near_images
 from tweakreg.reference.service import Patience
 from tweakreg.tables import write_parquet
-from tweakreg.types import ReferenceCatalog, Sources, magnitudes
 from tweakreg.wcs.footprint import sky, vertices
 
 log = logging.getLogger(__name__)
@@ -43,12 +43,12 @@ def known_reference(config: Config) -> ReferenceCatalog | None:
         return _of_image(config)
     if config.request is None or not is_file(config.request.names[0]):
         return None
-    return reference_catalog(config.request, (), 0.0, config.reference)
+    return reference_catalog(config.request, (), 0.0, config.reference_selection)
 
 
 def _of_image(config: Config) -> ReferenceCatalog:
     """The sources of an image with the right coordinates, or those of a catalog of it."""
-    path, selection = Path(config.refimage), config.reference
+    path, selection = Path(config.refimage), config.reference_selection
     with open_model(path) as model:
         jwst.check_model(model, path)
         if config.request is not None:
@@ -72,13 +72,13 @@ def _of_image(config: Config) -> ReferenceCatalog:
     )
 
 
-def wanted_reference(config: Config, exposures: list[Exposure]) -> tuple[ReferenceCatalog | None, str]:
+def wanted_reference(config: Config, exposures: list[ExposureImage]) -> tuple[ReferenceCatalog | None, str]:
     """The stars around the exposures from whoever answers first, and why there are none if nobody does."""
     if config.request is None or config.absolute is None:
         return None, ""
     try:
         footprints = [each.footprint for each in exposures]
-        return reference_catalog(config.request, footprints, _margin(config), config.reference), ""
+        return reference_catalog(config.request, footprints, _margin(config), config.reference_selection), ""
     except ServiceError as error:
         return None, f"{error}. The relative solution is kept; `tweakreg refcat fetch` makes a catalog to take along"
 
@@ -91,14 +91,14 @@ def _margin(config: Config) -> float:
 
 
 def at_epochs(
-    catalog: ReferenceCatalog, exposures: list[Exposure], config: Config, plane: TangentPlane
+    catalog: ReferenceCatalog, exposures: list[ExposureImage], config: Config, plane: TangentPlane
 ) -> tuple[ReferenceCatalog, Sources, dict[str, Sources] | None]:
     """The catalog where the exposures saw it.
 
     Parameters
     ----------
     catalog : ReferenceCatalog
-    exposures : list of Exposure
+    exposures : list of ExposureImage
     config : Config
     plane : TangentPlane
 
@@ -156,7 +156,7 @@ def on_plane(catalog: ReferenceCatalog, plane: TangentPlane) -> Sources:
     return sources[np.asarray(np.isfinite(xy).all(axis=1))]
 
 
-def _group_epochs(exposures: list[Exposure]) -> dict[str, float]:
+def _group_epochs(exposures: list[ExposureImage]) -> dict[str, float]:
     """Mean epoch of each group that says when it was taken."""
     members: dict[str, list[float]] = {}
     for each in exposures:
@@ -177,7 +177,7 @@ def _epoch_sets(epochs: dict[str, float], motion: float) -> list[list[str]]:
     return sets
 
 
-def _observer(exposures: list[Exposure], names: list[str], epoch: float) -> Floats:
+def _observer(exposures: list[ExposureImage], names: list[str], epoch: float) -> Floats:
     """Where the telescope was, as the exposures say, or else L2; barycentric, au."""
     said = [each.observer for each in exposures if each.group in names and each.observer is not None]
     return np.mean(said, axis=0) if said else observer_at(epoch)

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from tweakreg.align.merge import SourceMap
-from tweakreg.align.overlap import group_outlines, largest_component, outline, overlap_areas
-from tweakreg.align.register import register
+from tweakreg.alignment.merge import MergedCatalog
+from tweakreg.alignment.overlap import group_outlines, largest_component, outline, overlap_areas
+from tweakreg.alignment.register import register
 from tweakreg.plane import Floats
-from tweakreg.types import Affine, Image, Outcome, Sources, StageConfig, StageResult
+from tweakreg.records import Affine, Outcome, PlaneImage, Sources, StageConfig, StageResult
 
 #: Within a group, whose images keep their places to each other, detections this near are one star.
 _SAME_STAR_PIXELS = 2.0
@@ -32,7 +32,7 @@ class Component:
     """Groups that are aligned to each other, and their stars."""
 
     reference: str
-    stars: SourceMap
+    stars: MergedCatalog
     corrections: dict[str, Affine]
     results: dict[str, StageResult] = field(default_factory=dict)
     #: Next to which member a group was put, and how many detections of a star it was matched with.
@@ -42,9 +42,9 @@ class Component:
     refused: dict[str, StageResult] = field(default_factory=dict)
 
 
-def make_groups(images: Sequence[Image]) -> list[Group]:
+def make_groups(images: Sequence[PlaneImage]) -> list[Group]:
     """Join the catalogs of the images of each group, in the order of the images."""
-    members: dict[str, list[Image]] = {}
+    members: dict[str, list[PlaneImage]] = {}
     for image in images:
         members.setdefault(image.group, []).append(image)
     return [
@@ -58,32 +58,32 @@ def make_groups(images: Sequence[Image]) -> list[Group]:
     ]
 
 
-def _group_sources(images: list[Image], name: str) -> Sources:
+def _group_sources(images: list[PlaneImage], name: str) -> Sources:
     """The sources of all images; a star that several images of the group see counts once."""
     scale = max(image.pixel_scale for image in images)
     catalogs = [image.sources for image in images]
     if all(area <= 0.0 for area in overlap_areas({i: outline(each) for i, each in enumerate(images)}).ravel()):
         return Sources.joined(catalogs, name=name)
-    stars = SourceMap(catalogs[0])
+    stars = MergedCatalog(catalogs[0])
     for catalog in catalogs[1:]:
         stars.add(catalog, _SAME_STAR_PIXELS * scale)
     return replace(stars.sources, name=name)
 
 
 def align_relative(
-    images: Sequence[Image],
+    images: Sequence[PlaneImage],
     groups: list[Group],
     config: StageConfig,
     *,
     enforce_user_order: bool,
     expand_refcat: bool,
-    settled: Callable[[], None] = lambda: None,
+    on_placed: Callable[[], None] = lambda: None,
 ) -> list[Component]:
     """Align groups to each other.
 
     Parameters
     ----------
-    images : sequence of Image
+    images : sequence of PlaneImage
     groups : list of Group
         Of these images, from `make_groups`.
     config : StageConfig
@@ -93,7 +93,7 @@ def align_relative(
         Match with all stars seen so far. Otherwise a group that overlaps the reference
         group is matched with that group's stars, and with all stars only if this fails
         or they do not overlap, so that a chain of overlaps holds together.
-    settled : callable
+    on_placed : callable
         Called for each group whose place is found.
 
     Returns
@@ -107,7 +107,7 @@ def align_relative(
     remaining = list(range(len(groups)))
     components: list[Component] = []
     while remaining:
-        component = _grow(order, remaining, config, settled)
+        component = _grow(order, remaining, config, on_placed)
         components.append(component)
         remaining = [i for i in remaining if groups[i].name not in component.corrections]
     return sorted(components, key=lambda component: -len(component.corrections))
@@ -147,16 +147,16 @@ class _Order:
         return max(candidates, key=lambda i: (self.areas[i, members].sum(), -i))
 
 
-def _grow(order: _Order, remaining: list[int], config: StageConfig, settled: Callable[[], None]) -> Component:
+def _grow(order: _Order, remaining: list[int], config: StageConfig, on_placed: Callable[[], None]) -> Component:
     """Start from a reference and add every group that can be aligned to it or to what was added."""
     groups, areas = order.groups, order.areas
     start = order.first(remaining, config.minobj)
     reference = groups[start]
     component = Component(
-        reference=reference.name, stars=SourceMap(reference.sources), corrections={reference.name: Affine()}
+        reference=reference.name, stars=MergedCatalog(reference.sources), corrections={reference.name: Affine()}
     )
     members = [start]
-    settled()
+    on_placed()
     pending = [i for i in remaining if i != start]
     neighbours_tried = dict.fromkeys(pending, 0)
     while True:
@@ -180,11 +180,13 @@ def _grow(order: _Order, remaining: list[int], config: StageConfig, settled: Cal
         component.depths[group.name] = max(1, neighbours[chosen]) if grown else 1
         component.stars.add(group.sources.moved(result.fit.affine), result.match.radius)
         members.append(chosen)
-        settled()
+        on_placed()
         pending.remove(chosen)
 
 
-def _attempt(group: Group, fixed: Sources | None, stars: SourceMap, config: StageConfig) -> tuple[StageResult, bool]:
+def _attempt(
+    group: Group, fixed: Sources | None, stars: MergedCatalog, config: StageConfig
+) -> tuple[StageResult, bool]:
     """Match with the reference group's stars where it overlaps, then with all stars; whether these were it."""
     if fixed is not None:
         result = register(group.sources, fixed, config, group.pixel_scale, group.footprint)

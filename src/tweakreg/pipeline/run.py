@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tweakreg.align import align
+from tweakreg.alignment import align
 from tweakreg.errors import CatalogError, InputError, OutputError, WCSError
 from tweakreg.files import staging
 from tweakreg.find.artefacts import fixed_detections
@@ -19,21 +19,15 @@ from tweakreg.find.finders import find_sources, inside_bounds
 from tweakreg.find.save import write_catalog
 from tweakreg.observatory import jwst
 from tweakreg.observatory.catalogs import custom_catalogs, own_catalog
-from tweakreg.observatory.jwst import Exposure, ExposureState
+from tweakreg.observatory.jwst import ExposureImage, ExposureState
 from tweakreg.observatory.library import ModelLibrary, open_model
 from tweakreg.observatory.output import bare_name
 from tweakreg.parameters import Config
-from tweakreg.plane import separation
+from tweakreg.pipeline.reference import at_epochs, wanted_reference
+from tweakreg.plane import Bools, separation
 from tweakreg.progress import progress
-from tweakreg.refcat import at_epochs, wanted_reference
-from tweakreg.reference.providers import label_of
-from tweakreg.report.lines import result_line
-from tweakreg.report.picture import make_picture
-from tweakreg.report.results import Origins, image_result
-from tweakreg.results import KEYWORDS, Tree, keywords
-from tweakreg.types import (
+from tweakreg.records import (
     Alignment,
-    Bools,
     Outcome,
     ReferenceCatalog,
     Selection,
@@ -43,6 +37,11 @@ from tweakreg.types import (
     Status,
     status,
 )
+from tweakreg.reference.providers import label_of
+from tweakreg.report.lines import result_line
+from tweakreg.report.picture import make_picture
+from tweakreg.results.keywords import KEYWORDS, Tree, keywords
+from tweakreg.results.tree import Origins, image_result
 from tweakreg.wcs.corrector import is_corrected
 from tweakreg.workers import share_out
 
@@ -55,7 +54,7 @@ _WCS_NAME = "FIT-LVL3-"
 _WIDEST_FIELD = 20.0 * 3600.0
 
 
-def measure(library: ModelLibrary, config: Config, directory: Path) -> list[Exposure]:
+def measure(library: ModelLibrary, config: Config, directory: Path) -> list[ExposureImage]:
     """Find or read the sources of every exposure.
 
     Parameters
@@ -68,7 +67,7 @@ def measure(library: ModelLibrary, config: Config, directory: Path) -> list[Expo
 
     Returns
     -------
-    list of Exposure
+    list of ExposureImage
         In the order of the library.
     """
     if config.catfile and not config.use_custom_catalogs:
@@ -105,7 +104,7 @@ def measure(library: ModelLibrary, config: Config, directory: Path) -> list[Expo
         _save_catalogs([each for each in measured if each.custom is None], directory)
     by_user = {index for index, each in enumerate(measured) if each.custom is not None}
     exposures = _without_artefacts([each.exposure for each in measured], by_user)
-    return _brightest_of_groups(exposures, config.sources)
+    return _brightest_of_groups(exposures, config.source_selection)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +135,7 @@ class _Task:
 class _Measured:
     """An exposure, its catalog, the file of that if it is the user's, and how many of its sources lie outside."""
 
-    exposure: Exposure
+    exposure: ExposureImage
     catalog: SourceCatalog
     custom: Path | None
     n_outside: int
@@ -164,7 +163,7 @@ def _measure(model: Any, task: _Task) -> _Measured:
         pixels = jwst.read_pixels(model, errors=custom is None and config.find.starfinder == "segmentation")
         picture = make_picture(pixels) if config.draws else None
     if custom is not None:
-        everything = read_catalog(custom, name, config.sources, model.meta.wcs)
+        everything = read_catalog(custom, name, config.source_selection, model.meta.wcs)
         catalog = inside_bounds(everything, jwst.bounds(model))
         if len(everything) and not len(catalog):
             raise CatalogError(custom, f"none of its {len(everything)} sources lies on {name}: is it of another image?")
@@ -174,7 +173,7 @@ def _measure(model: Any, task: _Task) -> _Measured:
         catalog, n_outside = find_sources(pixels, config.find, name), 0
         if config.save_catalogs:
             catalog_name = catalog_file(name, config)
-    limits = replace(config.sources, brightest=None)
+    limits = replace(config.source_selection, brightest=None)
     if custom is None:
         limits = replace(limits, magnitudes=False)
     catalog = catalog[limits.chosen(catalog.flux)]
@@ -218,7 +217,7 @@ def _check_names(tasks: list[_Task], config: Config) -> None:
             raise OutputError(f"{number} exposures have one name, {name}: {wanted[0]} would write one file for them")
 
 
-def _without_artefacts(exposures: list[Exposure], by_user: set[int]) -> list[Exposure]:
+def _without_artefacts(exposures: list[ExposureImage], by_user: set[int]) -> list[ExposureImage]:
     """Leave out detections that stay on the detector while the sky moves; a user's catalog is taken as it is."""
     ours = [index for index in range(len(exposures)) if index not in by_user]
     for index, fixed in zip(ours, fixed_detections([exposures[index].placed for index in ours]), strict=True):
@@ -229,7 +228,7 @@ def _without_artefacts(exposures: list[Exposure], by_user: set[int]) -> list[Exp
     return exposures
 
 
-def _brightest_of_groups(exposures: list[Exposure], selection: Selection) -> list[Exposure]:
+def _brightest_of_groups(exposures: list[ExposureImage], selection: Selection) -> list[ExposureImage]:
     """Keep the brightest sources of each group, on whatever detector they are."""
     if selection.brightest is None:
         return exposures
@@ -243,14 +242,14 @@ def _brightest_of_groups(exposures: list[Exposure], selection: Selection) -> lis
     return [each.without(~kept[index]) for index, each in enumerate(exposures)]
 
 
-def align_exposures(exposures: list[Exposure], reference: ReferenceCatalog | None, config: Config) -> Alignment:
+def align_exposures(exposures: list[ExposureImage], reference: ReferenceCatalog | None, config: Config) -> Alignment:
     """Align exposures to each other and, if asked for, to the reference catalog.
 
     Parameters
     ----------
-    exposures : list of Exposure
+    exposures : list of ExposureImage
     reference : ReferenceCatalog or None
-        From `tweakreg.refcat.known_reference`; None if it is to be fetched.
+        From `tweakreg.pipeline.reference.known_reference`; None if it is to be fetched.
     config : Config
     """
     usable = [exposure for exposure in exposures if not exposure.problem]
@@ -278,12 +277,12 @@ def align_exposures(exposures: list[Exposure], reference: ReferenceCatalog | Non
             reference_problem=problem,
             enforce_user_order=config.enforce_user_order,
             expand_refcat=config.expand_refcat,
-            settled=count,
+            on_placed=count,
         )
     return replace(alignment, reference=reference)
 
 
-def results_of(exposure: Exposure, alignment: Alignment, config: Config) -> tuple[StageResult, StageResult]:
+def results_of(exposure: ExposureImage, alignment: Alignment, config: Config) -> tuple[StageResult, StageResult]:
     """How the relative and the absolute stage ended for one image."""
     if exposure.problem:
         relative = StageResult(stage=Stage.RELATIVE, outcome=Outcome.UNSUPPORTED_WCS, detail=exposure.problem)
@@ -294,7 +293,7 @@ def results_of(exposure: Exposure, alignment: Alignment, config: Config) -> tupl
 
 def apply(
     library: ModelLibrary,
-    exposures: list[Exposure],
+    exposures: list[ExposureImage],
     alignment: Alignment,
     config: Config,
     filenames: list[str] | None = None,
@@ -306,7 +305,7 @@ def apply(
     ----------
     library : ModelLibrary
         Its exposures are changed; with ``dry_run`` they only get the result.
-    exposures : list of Exposure
+    exposures : list of ExposureImage
     alignment : Alignment
     config : Config
     filenames : list of str, optional
@@ -356,7 +355,7 @@ class Applied:
 
     Attributes
     ----------
-    exposure : Exposure
+    exposure : ExposureImage
     results : (StageResult, StageResult)
         Relative and absolute.
     tree : dict
@@ -365,7 +364,7 @@ class Applied:
     corrected : gwcs.WCS
     """
 
-    exposure: Exposure
+    exposure: ExposureImage
     results: tuple[StageResult, StageResult]
     tree: Tree
     before: ExposureState
@@ -377,7 +376,7 @@ def _status(results: tuple[StageResult, StageResult], config: Config) -> Status:
     return Status.SKIPPED if found is Status.FAILED and config.on_failure == "skip" else found
 
 
-def _record(model: Any, exposure: Exposure, tree: Tree, config: Config, filename: str | None) -> None:
+def _record(model: Any, exposure: ExposureImage, tree: Tree, config: Config, filename: str | None) -> None:
     """Write the result to an exposure; in a dry run that is all."""
     jwst.write_result(model, tree)
     if config.dry_run:
@@ -391,7 +390,7 @@ def _record(model: Any, exposure: Exposure, tree: Tree, config: Config, filename
 
 
 def _change(
-    model: Any, exposure: Exposure, results: tuple[StageResult, StageResult], alignment: Alignment, config: Config
+    model: Any, exposure: ExposureImage, results: tuple[StageResult, StageResult], alignment: Alignment, config: Config
 ) -> tuple[StageResult, StageResult]:
     """Restart and correct one exposure, as far as both are asked for."""
     restarted = config.restart and exposure.corrected
@@ -423,7 +422,7 @@ def _catalog_name(config: Config, alignment: Alignment) -> str:
 
 def _correct(
     model: Any,
-    exposure: Exposure,
+    exposure: ExposureImage,
     results: tuple[StageResult, StageResult],
     alignment: Alignment,
     config: Config,

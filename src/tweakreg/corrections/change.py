@@ -19,9 +19,9 @@ from tweakreg.observatory.jwst import ExposureState
 from tweakreg.observatory.library import open_model
 from tweakreg.observatory.output import bare_name, stem
 from tweakreg.plane import TangentPlane
-from tweakreg.results import KEYWORDS, keywords
+from tweakreg.records import Affine, SipConfig
+from tweakreg.results.keywords import KEYWORDS, keywords
 from tweakreg.schema import violation
-from tweakreg.types import Affine, SipConfig
 from tweakreg.wcs.identity import wcs_hash
 
 SCHEMA = "tweakreg/correction-1.0.0"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tweakreg.align.sequential import Component
+from tweakreg.alignment.sequential import Component
 from tweakreg.plane import Floats
-from tweakreg.types import Fit
+from tweakreg.records import Fit
 
 
 def covariances(component: Component, tie: Fit | None) -> dict[str, Floats]:

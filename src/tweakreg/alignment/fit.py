@@ -6,7 +6,7 @@ import numpy as np
 
 from tweakreg.errors import SingularFitError
 from tweakreg.plane import Floats
-from tweakreg.types import Affine, Fit, affine_design
+from tweakreg.records import Affine, Fit, affine_design
 
 #: Smallest number of stars that determines each geometry.
 MIN_STARS = {"shift": 1, "rshift": 2, "rscale": 2, "general": 3}

@@ -7,15 +7,15 @@ from dataclasses import replace
 import numpy as np
 from scipy.spatial import KDTree
 
-from tweakreg.align.match import mutual_pairs
+from tweakreg.alignment.match import mutual_pairs
 from tweakreg.plane import Floats
-from tweakreg.types import Sources
+from tweakreg.records import Sources
 
 #: Degrees of freedom from which on repeated detections tell how much they scatter.
 _ENOUGH = 20
 
 
-class SourceMap:
+class MergedCatalog:
     """The stars seen so far, each at the mean of its detections.
 
     Parameters

@@ -6,8 +6,8 @@ import numpy as np
 from scipy import ndimage
 from scipy.spatial import KDTree
 
-from tweakreg.plane import Floats
-from tweakreg.types import Bools, Ints, OffsetPeak
+from tweakreg.plane import Bools, Floats, Ints
+from tweakreg.records import OffsetPeak
 
 #: More bins than this along an axis of `OffsetPeak.counts` cannot be seen.
 _MOST_BINS = 100

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
-from tweakreg.align.fit import FREE_PARAMETERS, MIN_STARS, ROUNDING, fit_affine
+from tweakreg.alignment.fit import FREE_PARAMETERS, MIN_STARS, ROUNDING, fit_affine
 from tweakreg.errors import SingularFitError
 from tweakreg.plane import Floats
 
@@ -53,7 +53,7 @@ def held_out_worsening(
     weight : (K,) float array or None
         In the fit; the judgement counts all stars alike, so that wrong weights show.
     geometry : str
-        As for `tweakreg.align.fit.fit_affine`.
+        As for `tweakreg.alignment.fit.fit_affine`.
     n_folds : int
         Each star is held out once, with ``K / n_folds`` others.
 

@@ -10,10 +10,10 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from tweakreg.plane import Floats
-from tweakreg.types import Image
+from tweakreg.records import PlaneImage
 
 
-def group_outlines(images: Sequence[Image]) -> dict[Hashable, shapely.Geometry]:
+def group_outlines(images: Sequence[PlaneImage]) -> dict[Hashable, shapely.Geometry]:
     """Union of the footprints of each group on the common plane, arcsec."""
     polygons: dict[str, list[shapely.Geometry]] = {}
     for image in images:
@@ -21,7 +21,7 @@ def group_outlines(images: Sequence[Image]) -> dict[Hashable, shapely.Geometry]:
     return {group: shapely.union_all(parts) for group, parts in polygons.items()}
 
 
-def outline(image: Image) -> shapely.Geometry:
+def outline(image: PlaneImage) -> shapely.Geometry:
     """Footprint of an image on the common plane, arcsec."""
     return shapely.make_valid(shapely.Polygon(image.footprint))
 

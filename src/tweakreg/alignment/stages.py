@@ -7,15 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from tweakreg.align.register import register
-from tweakreg.align.sequential import Component, Group, align_relative, make_groups
-from tweakreg.align.uncertainty import covariances
+from tweakreg.alignment.register import register
+from tweakreg.alignment.sequential import Component, Group, align_relative, make_groups
+from tweakreg.alignment.uncertainty import covariances
 from tweakreg.plane import TangentPlane
-from tweakreg.types import Alignment, Image, Outcome, Sources, Stage, StageConfig, StageResult
+from tweakreg.records import Alignment, Outcome, PlaneImage, Sources, Stage, StageConfig, StageResult
 
 
 def align(
-    images: Sequence[Image],
+    images: Sequence[PlaneImage],
     plane: TangentPlane,
     relative: StageConfig,
     absolute: StageConfig | None = None,
@@ -25,13 +25,13 @@ def align(
     reference_problem: str = "",
     enforce_user_order: bool = False,
     expand_refcat: bool = False,
-    settled: Callable[[], None] = lambda: None,
+    on_placed: Callable[[], None] = lambda: None,
 ) -> Alignment:
     """Align images to each other and, if asked for, to a reference catalog.
 
     Parameters
     ----------
-    images : sequence of Image
+    images : sequence of PlaneImage
         Positions and footprints on `plane`.
     plane : TangentPlane
     relative : StageConfig
@@ -45,8 +45,8 @@ def align(
     reference_problem : str
         Why there is no reference catalog.
     enforce_user_order, expand_refcat : bool
-        See `tweakreg.align.sequential.align_relative`.
-    settled : callable
+        See `tweakreg.alignment.sequential.align_relative`.
+    on_placed : callable
         Called for each group whose place is found.
 
     Returns
@@ -57,11 +57,11 @@ def align(
     """
     groups = make_groups(images)
 
-    def together(images: Sequence[Image], groups: list[Group], settled: Callable[[], None]) -> list[Component]:
+    def together(images: Sequence[PlaneImage], groups: list[Group], on_placed: Callable[[], None]) -> list[Component]:
         order = {"enforce_user_order": enforce_user_order, "expand_refcat": expand_refcat}
-        return align_relative(images, groups, relative, **order, settled=settled)
+        return align_relative(images, groups, relative, **order, on_placed=on_placed)
 
-    components = together(images, groups, settled)
+    components = together(images, groups, on_placed)
     relative_results = _relative_results(groups, components, relative)
     corrections = dict(components[0].corrections) if components else {}
     known = covariances(components[0], None) if components else {}

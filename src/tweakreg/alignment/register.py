@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.spatial import KDTree
 
-from tweakreg.align.fit import FREE_PARAMETERS, MIN_STARS, combined_weight, fit_affine, fit_clipped
-from tweakreg.align.match import find_offset, isolated, mutual_pairs
-from tweakreg.align.trust import held_out_worsening, scan_probability
+from tweakreg.alignment.fit import FREE_PARAMETERS, MIN_STARS, combined_weight, fit_affine, fit_clipped
+from tweakreg.alignment.match import find_offset, isolated, mutual_pairs
+from tweakreg.alignment.trust import held_out_worsening, scan_probability
 from tweakreg.errors import SingularFitError
-from tweakreg.plane import MAS_PER_ARCSEC, Floats
-from tweakreg.types import Affine, Fit, Ints, Match, OffsetPeak, Outcome, Sources, StageConfig, StageResult
+from tweakreg.plane import MAS_PER_ARCSEC, Floats, Ints
+from tweakreg.records import Affine, Fit, Match, OffsetPeak, Outcome, Sources, StageConfig, StageResult
 
 #: Pairs within this many standard deviations (per axis) of the fit belong to it: 4e-6 of true ones do not.
 _REACH_SIGMA = 5.0
@@ -85,7 +85,7 @@ def _register_once(
         return StageResult(
             stage=config.stage,
             outcome=outcome,
-            reference=reference.name,
+            matched_with=reference.name,
             match=match,
             fit=fit,
             detail=detail,
@@ -288,8 +288,8 @@ def _judge(
     n_places = (reach / pairs.radius) ** 2 * (_PLACES_PER_PARAMETER * config.tolerance / pairs.radius) ** extra
     n_places *= n_tries
     return Match(
-        image=pairs.image,
-        reference=pairs.reference,
+        image_index=pairs.image,
+        reference_index=pairs.reference,
         image_xy=image.xy[pairs.image],
         reference_xy=reference.xy[pairs.reference],
         weight=weight,

@@ -72,7 +72,7 @@ def _add_refcat(commands: Any) -> None:
 
 
 def _refcat(options: argparse.Namespace) -> int:
-    from tweakreg.refcat import write_bundle
+    from tweakreg.pipeline.reference import write_bundle
 
     number = write_bundle(
         options.inputs, options.output, options.catalog, options.margin, options.timeout, options.retries
@@ -84,7 +84,7 @@ def _refcat(options: argparse.Namespace) -> int:
 def _correction(options: argparse.Namespace) -> int:
     from dataclasses import replace
 
-    from tweakreg.observatory import correction as corrections
+    from tweakreg.corrections import change as corrections
 
     if options.action == "show":
         print(corrections.describe(corrections.read_correction(options.correction)))

@@ -11,19 +11,19 @@ from pathlib import Path
 
 from astropy.table import Table
 
+from tweakreg.corrections.change import Correction, Member, write_correction
 from tweakreg.errors import OutputError, first_line
 from tweakreg.files import staging
-from tweakreg.observatory.correction import Correction, Member, write_correction
 from tweakreg.observatory.output import bare_name
 from tweakreg.parameters import Config
+from tweakreg.pipeline.run import Applied, catalog_file
 from tweakreg.progress import progress
+from tweakreg.records import Affine, Alignment, Outcome
 from tweakreg.reference.table import table_of
 from tweakreg.report import page, plots
 from tweakreg.report.tables import match_table, reference_table, summary_table
 from tweakreg.report.views import ImageView, Outline
-from tweakreg.results import Tree
-from tweakreg.run import Applied, catalog_file
-from tweakreg.types import Affine, Alignment, Outcome
+from tweakreg.results.keywords import Tree
 from tweakreg.wcs.identity import wcs_hash
 from tweakreg.workers import quick_collection, share_out
 
@@ -43,7 +43,7 @@ class Run:
     config : Config
     alignment : Alignment
     done : list of Applied
-        From `tweakreg.run.apply`.
+        From `tweakreg.pipeline.run.apply`.
     """
 
     name: str

@@ -1,0 +1,1 @@
+"""Corrections as files that travel."""

@@ -1,0 +1,1 @@
+"""A run, piece by piece, without stpipe."""

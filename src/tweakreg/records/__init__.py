@@ -1,0 +1,34 @@
+"""The records that pass between the rooms of the package."""
+
+from tweakreg.records.alignment import Alignment, Fit, Match, OffsetPeak, StageResult
+from tweakreg.records.catalogs import PlacedCatalog, PlaneImage, ReferenceCatalog, SourceCatalog, Sources, magnitudes
+from tweakreg.records.geometry import Affine, affine_design
+from tweakreg.records.outcomes import Outcome, Stage, Status, status
+from tweakreg.records.pixels import Picture, Pixels
+from tweakreg.records.settings import FindConfig, Selection, SipConfig, StageConfig
+
+__all__ = [
+    "Affine",
+    "Alignment",
+    "FindConfig",
+    "Fit",
+    "Match",
+    "OffsetPeak",
+    "Outcome",
+    "Picture",
+    "Pixels",
+    "PlacedCatalog",
+    "PlaneImage",
+    "ReferenceCatalog",
+    "Selection",
+    "SipConfig",
+    "SourceCatalog",
+    "Sources",
+    "Stage",
+    "StageConfig",
+    "StageResult",
+    "Status",
+    "affine_design",
+    "magnitudes",
+    "status",
+]

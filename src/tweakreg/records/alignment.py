@@ -1,0 +1,198 @@
+"""What an alignment found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tweakreg.plane import Bools, Floats, Ints, TangentPlane
+from tweakreg.records.catalogs import ReferenceCatalog, Sources
+from tweakreg.records.geometry import Affine, affine_design
+from tweakreg.records.outcomes import Outcome, Stage, Status, status
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OffsetPeak:
+    """The offset image − reference that most pairs share, and where it was sought.
+
+    Attributes
+    ----------
+    offset : (2,) float array
+        arcsec.
+    radius : float
+        Within which the pairs were counted, arcsec.
+    n_pairs : int
+        Pairs within `radius` of the offset.
+    expected : float
+        Of these, by chance.
+    rival_share : float
+        Excess of pairs of the best other offset, divided by the peak's.
+    counts : (B, B) float array
+        Most pairs in a box as large as the peak, by offset to the east and north: for plots.
+    start : (2,) float array
+        The offset in the middle of `counts`, arcsec.
+    extent : float
+        `counts` reach so far from it, arcsec.
+    """
+
+    offset: Floats
+    radius: float
+    n_pairs: int
+    expected: float
+    rival_share: float
+    counts: Floats
+    start: Floats
+    extent: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """Pairs of an image's sources and the reference's.
+
+    Attributes
+    ----------
+    image_index, reference_index : (K,) int arrays
+        Indices into the two catalogs.
+    radius : float
+        Pairs are no farther apart than this, arcsec.
+    image_xy, reference_xy : (K, 2) float arrays
+        Their positions on the plane before the fit, arcsec.
+    weight : (K,) float array or None
+        In the fit.
+    expected_false : float
+        Number of pairs that chance alone would give within `radius`.
+    false_probability : float
+        Probability that chance alone gives as many pairs anywhere in the search area.
+    """
+
+    image_index: Ints
+    reference_index: Ints
+    image_xy: Floats
+    reference_xy: Floats
+    weight: Floats | None
+    radius: float
+    expected_false: float
+    false_probability: float
+
+    def __len__(self) -> int:
+        return len(self.image_index)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """A transformation fitted to matched stars.
+
+    Attributes
+    ----------
+    affine : Affine
+        ``reference = matrix @ image + shift``.
+    covariance : (6, 6) float array
+        Of (m11, m12, m21, m22, s1, s2), from the residuals.
+    used : (K,) bool array
+        Which matches were used; the others were clipped.
+    rms, mae : float
+        Weighted root mean square and mean of the residuals' lengths, arcsec.
+    rms_axes : (2,) float array
+        Weighted root mean square of the residuals to the east and north, arcsec.
+    geometry : str
+        'shift', 'rshift', 'rscale' or 'general'.
+    passes : tuple of (int, float)
+        Number of stars used and their rms (arcsec) of each clipping pass; the last is the fit.
+    """
+
+    affine: Affine
+    covariance: Floats
+    used: Bools
+    rms: float
+    rms_axes: Floats
+    mae: float
+    geometry: str
+    passes: tuple[tuple[int, float], ...] = ()
+
+    @property
+    def n_used(self) -> int:
+        return int(self.used.sum())
+
+    @property
+    def n_clipped(self) -> int:
+        return int((~self.used).sum())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageResult:
+    """How one stage ended for one group.
+
+    Attributes
+    ----------
+    stage : Stage
+    outcome : Outcome
+    matched_with : str
+        What the group was matched with.
+    match : Match or None
+    fit : Fit or None
+        Also kept when the fit was refused; only `Alignment.corrections` is applied.
+    detail : str
+        The numbers behind the outcome.
+    peak : OffsetPeak or None
+        Result of the search for the offset, if it came so far.
+    """
+
+    stage: Stage
+    outcome: Outcome
+    matched_with: str = ""
+    match: Match | None = None
+    fit: Fit | None = None
+    detail: str = ""
+    peak: OffsetPeak | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alignment:
+    """The result of a run.
+
+    Attributes
+    ----------
+    plane : TangentPlane
+        On which the corrections are defined.
+    relative, absolute : mapping of group to StageResult
+    corrections : mapping of group to Affine
+        What is to be applied; a group that is not listed stays as it is.
+    covariances : mapping of group to (6, 6) float array
+        Of (m11, m12, m21, m22, s1, s2) of the corrections: relative to the catalog where it
+        ties the group, otherwise to the reference group, whose own is 0.
+    stars : Sources or None
+        Those of the groups that hold together, corrected: the expanded reference catalog.
+    reference : ReferenceCatalog or None
+        The catalog of the absolute stage, as used.
+    """
+
+    plane: TangentPlane
+    relative: Mapping[str, StageResult]
+    absolute: Mapping[str, StageResult]
+    corrections: Mapping[str, Affine]
+    covariances: Mapping[str, Floats] = field(default_factory=dict)
+    stars: Sources | None = None
+    reference: ReferenceCatalog | None = None
+
+    def covariance_at(self, group: str, xy: Floats) -> Floats:
+        """Covariance of the corrected places of pixels of a group.
+
+        Parameters
+        ----------
+        group : str
+        xy : (N, 2) float array
+            Positions on the plane before the correction, arcsec.
+
+        Returns
+        -------
+        (N, 2, 2) float array
+            arcsec squared, east and north.
+        """
+        design = affine_design(xy)
+        return np.asarray(design @ self.covariances[group] @ design.transpose(0, 2, 1))
+
+    def status(self, group: str) -> Status:
+        """The ``cal_step`` of a group."""
+        return status(self.relative[group].outcome, self.absolute[group].outcome)

@@ -1,0 +1,1 @@
+"""What is known of how an image was aligned."""
