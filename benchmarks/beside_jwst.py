@@ -54,18 +54,18 @@ PHASES = {
         ("photutils.background", "Background2D._calculate_image"),
     ],
     "finding": [
-        ("tweakreg.pipeline.run", "find_sources"),
+        ("tweakreg.pipeline.measure", "find_sources"),
         ("jwst.tweakreg.tweakreg_step", "make_tweakreg_catalog"),
     ],
     "alignment": [
         ("tweakreg.pipeline.run", "align_exposures"),
-        ("tweakreg.observatory.jwst", "apply_correction"),
+        ("tweakreg.observatory.jwst", "JwstImage.correct"),
         ("stcal.tweakreg.tweakreg", "relative_align"),
         ("stcal.tweakreg.tweakreg", "absolute_align"),
         ("jwst.tweakreg.tweakreg_step", "update_s_region_imaging"),
     ],
     "SIP": [
-        ("tweakreg.observatory.jwst", "update_sip"),
+        ("tweakreg.observatory.jwst", "JwstImage.update_sip"),
         ("jwst.tweakreg.tweakreg_step", "update_fits_wcsinfo"),
     ],
     "save": [("stdatamodels.model_base", "DataModel.save"), ("shutil", "copyfile")],

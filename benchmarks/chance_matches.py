@@ -17,7 +17,7 @@ import numpy as np
 
 from tweakreg.alignment.register import register
 from tweakreg.find.finders import find_sources
-from tweakreg.observatory.jwst import read_pixels
+from tweakreg.observatory.missions import image_of
 from tweakreg.records import FindConfig, Outcome, Sources, Stage, StageConfig
 from tweakreg.simulate import make_scene
 from tweakreg.simulate.models import make_model
@@ -34,8 +34,8 @@ def random_pair(seed: int) -> tuple[float, bool]:
     sizes = (10.0 ** rng.uniform(1.0, np.log10(5000.0), size=2)).astype(int)
     image, reference = (Sources(xy=rng.uniform(-WIDTH / 2, WIDTH / 2, size=(n, 2))) for n in sizes)
     tolerance = float(rng.choice([0.1, 0.3, 0.7]))
-    config = StageConfig(
-        stage=Stage.RELATIVE,
+    config = StageConfig.of(
+        Stage.RELATIVE,
         minobj=1,
         tolerance=tolerance,
         separation=1.5 * tolerance,
@@ -52,9 +52,9 @@ def pixel_pair(seed: int) -> bool:
     catalogs = []
     for field in (2 * seed, 2 * seed + 1):
         scene = make_scene(replace(random_config(field), n_exposures=1, blank=(), extra_errors=()), n_stars=150.0)
-        catalogs.append(find_sources(read_pixels(make_model(scene, scene.exposures[0])), FindConfig()))
+        catalogs.append(find_sources(image_of(make_model(scene, scene.exposures[0])).pixels(), FindConfig.of()))
     sides = [Sources(xy=(np.column_stack([each.x, each.y]) - 256.0) * 0.031) for each in catalogs]
-    config = StageConfig(stage=Stage.RELATIVE)
+    config = StageConfig.of(Stage.RELATIVE)
     return register(*sides, config, 0.031, BOX * 512 * 0.031 / WIDTH).outcome is Outcome.ALIGNED
 
 

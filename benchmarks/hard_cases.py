@@ -13,14 +13,17 @@ import warnings
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
 from tweakreg import ModelLibrary, TweakRegStep
 from tweakreg.parameters import Config, make_config
-from tweakreg.pipeline import run
+from tweakreg.pipeline.align import align_exposures
+from tweakreg.pipeline.apply import results_of
+from tweakreg.pipeline.measure import measure
+from tweakreg.pipeline.reference import Reference
 from tweakreg.records import ReferenceCatalog, Stage, StageConfig, Status, status
+from tweakreg.reference.providers import Request
 from tweakreg.simulate import SceneConfig, make_scene, score
 from tweakreg.simulate.models import make_models
 from tweakreg.simulate.scene import random_config
@@ -68,22 +71,23 @@ def judge(case: str, size: int, seed: int) -> dict[str, Tally]:
     scene = scene_of(case, seed, size)
     parameters = TweakRegStep().get_pars()
     config = make_config(parameters)
-    exposures = run.measure(ModelLibrary(list(make_models(scene))), config, Path())
+    exposures = measure(ModelLibrary(list(make_models(scene))), config).exposures
     table = scene.reference_catalog(error=0.5, share=0.4)
-    reference = ReferenceCatalog(ra=np.array(table["RA"]), dec=np.array(table["DEC"]))
-    absolute = replace(config, expand_refcat=True, absolute=StageConfig(stage=Stage.ABSOLUTE, searchrad=6.0))
+    stars = ReferenceCatalog(ra=np.array(table["RA"]), dec=np.array(table["DEC"]))
+    reference = Reference(Request(given=stars), config.find)
+    absolute = replace(config, expand_refcat=True, absolute=StageConfig.of(Stage.ABSOLUTE))
     return {
         "relative": tally(scene, exposures, None, config),
         "absolute": tally(scene, exposures, reference, absolute),
     }
 
 
-def tally(scene, exposures, reference: ReferenceCatalog | None, config: Config) -> Tally:
-    alignment = run.align_exposures(exposures, reference, config)
+def tally(scene, exposures, reference: Reference | None, config: Config) -> Tally:
+    alignment = align_exposures(exposures, reference, config)
     before = {each.filename: each.wcs for each in scene.exposures}
     after = {}
     for simulated, exposure in zip(scene.exposures, exposures, strict=True):
-        outcomes = [result.outcome for result in run.results_of(exposure, alignment, config)]
+        outcomes = [result.outcome for result in results_of(exposure, alignment, absolute=config.absolute is not None)]
         if status(*outcomes) is not Status.COMPLETE:
             continue
         detector = simulated.detector

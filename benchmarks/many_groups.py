@@ -10,9 +10,10 @@ import time
 
 import numpy as np
 
-from tweakreg.alignment import align
+from tweakreg.alignment.solver import Order
+from tweakreg.alignment.stages import align
 from tweakreg.plane import TangentPlane
-from tweakreg.records import Affine, PlaneImage, Sources, Stage, StageConfig, Status
+from tweakreg.records import Affine, PlaneCatalog, PlaneImage, Sources, Stage, StageConfig, Status
 
 WIDTH = 64.0
 
@@ -43,11 +44,14 @@ def main() -> None:
     options = parser.parse_args()
     images, reference = make_images(options.groups, options.stars)
     plane = TangentPlane(ra=10.0, dec=20.0)
-    relative = StageConfig(stage=Stage.RELATIVE)
-    absolute = StageConfig(stage=Stage.ABSOLUTE, searchrad=6.0)
+    relative = StageConfig.of(Stage.RELATIVE)
+    absolute = StageConfig.of(Stage.ABSOLUTE)
     for name, expand, target in (("fixed", False, None), ("growing", True, None), ("absolute", True, reference)):
         start = time.process_time()
-        alignment = align(images, plane, relative, absolute if target else None, target, expand_refcat=expand)
+        catalog = PlaneCatalog(sources=target)
+        alignment = align(
+            images, plane, relative, absolute if target else None, catalog, order=Order(expand_refcat=expand)
+        )
         seconds = time.process_time() - start
         n_complete = sum(alignment.status(image.group) is Status.COMPLETE for image in images)
         print(f"{name:9} {seconds:6.2f} s CPU, {n_complete} of {len(images)} groups COMPLETE", flush=True)

@@ -16,10 +16,12 @@ import numpy as np
 
 from tweakreg import TweakRegStep
 from tweakreg.find.finders import find_sources
-from tweakreg.observatory import jwst
+from tweakreg.observatory.missions import image_of
 from tweakreg.parameters import make_config
-from tweakreg.pipeline import run
+from tweakreg.pipeline.align import align_exposures
+from tweakreg.pipeline.reference import Reference
 from tweakreg.records import Outcome, ReferenceCatalog, Selection
+from tweakreg.reference.providers import Request
 from tweakreg.reference.table import catalog_of
 from tweakreg.simulate import make_scene
 from tweakreg.simulate.models import make_catalog, make_model
@@ -46,18 +48,17 @@ def normalised_errors(catalog_kind: str, pixels: bool, seed: int) -> np.ndarray:
     exposures = []
     for exposure in scene.exposures:
         model = make_model(scene, exposure, pixels=pixels)
-        if pixels:
-            catalog = find_sources(jwst.read_pixels(model), config.find)
-        else:
-            catalog = make_catalog(scene, exposure, noise=noise)
-        exposures.append(jwst.read_exposure(model, catalog, exposure.filename, str(exposure.number)))
+        image = image_of(model, exposure.filename)
+        found = find_sources(image.pixels(), config.find) if pixels else make_catalog(scene, exposure, noise=noise)
+        exposures.append(image.measured(found, str(exposure.number)))
     reference = None
     if absolute:
         table = scene.reference_catalog()
         reference = ReferenceCatalog(ra=np.array(table["RA"]), dec=np.array(table["DEC"]), weight=None, name="catalog")
         if moving:
-            reference = catalog_of(scene.gaia(), "gaia", Selection(), name="gaia", provenance="")
-    alignment = run.align_exposures(exposures, reference, config)
+            reference = catalog_of(scene.gaia(), "gaia", Selection.of_reference(), name="gaia", provenance="")
+    known = None if reference is None else Reference(Request(given=reference), config.find)
+    alignment = align_exposures(exposures, known, config)
     far = size - 1.0
     x, y = np.array([[far / 2, far / 2], [0.0, 0.0], [far, 0.0], [far, far], [0.0, far]]).T
     first = next((e for e in scene.exposures if alignment.relative[str(e.number)].outcome is Outcome.REFERENCE), None)

@@ -13,7 +13,7 @@ import numpy as np
 from tweakreg import TweakRegStep
 from tweakreg.records import Sources, Stage, StageConfig
 
-RELATIVE = StageConfig(stage=Stage.RELATIVE)
+RELATIVE = StageConfig.of(Stage.RELATIVE)
 
 
 def run(inputs, **parameters):

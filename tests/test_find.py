@@ -16,15 +16,15 @@ from tweakreg.find.background import subtract_background
 from tweakreg.find.custom import read_catalog
 from tweakreg.find.finders import find_peaks, find_sources
 from tweakreg.find.save import write_catalog
-from tweakreg.observatory.jwst import read_pixels
+from tweakreg.observatory.missions import image_of
 from tweakreg.records import FindConfig, Pixels, SourceCatalog
 from tweakreg.simulate.models import make_model
 from tweakreg.wcs.footprint import to_pixels
 
 FINDERS = {
-    "iraf": FindConfig(starfinder="iraf", roundhi=0.6, brightest=None),
-    "dao": FindConfig(starfinder="dao", roundlo=-0.6, roundhi=0.6, sharplo=0.2, brightest=None),
-    "segmentation": FindConfig(starfinder="segmentation", npixels=5),
+    "iraf": FindConfig.of(starfinder="iraf", roundhi=0.6, brightest=None),
+    "dao": FindConfig.of(starfinder="dao", roundlo=-0.6, roundhi=0.6, sharplo=0.2, brightest=None),
+    "segmentation": FindConfig.of(starfinder="segmentation", npixels=5),
 }
 
 
@@ -40,7 +40,7 @@ def pixels(data, mask=None, bounds=None):
 def test_finds_the_stars_that_are_there(scene, finder):
     exposure = scene.exposures[0]
     model = make_model(scene, exposure)
-    catalog = find_sources(read_pixels(model), FINDERS[finder])
+    catalog = find_sources(image_of(model).pixels(), FINDERS[finder])
     x, y = to_pixels(exposure.truth, scene.ra, scene.dec)
     distance, _ = KDTree(np.column_stack([x, y])).query(np.column_stack([catalog.x, catalog.y]))
     assert len(catalog) > 50
@@ -79,7 +79,7 @@ def test_flagged_pixels_are_no_sources(scene, finder, flag):
 
     model = make_model(scene, scene.exposures[0])
     model.dq[:128, :] |= dqflags.pixel[flag]
-    catalog = find_sources(read_pixels(model), FINDERS[finder])
+    catalog = find_sources(image_of(model).pixels(), FINDERS[finder])
     assert len(catalog) > 20
     assert (catalog.y > 126.0).all()
 
@@ -88,13 +88,13 @@ def test_missing_dq_and_err_are_no_obstacle(scene):
     model = make_model(scene, scene.exposures[0])
     del model.dq
     del model.err
-    assert len(find_sources(read_pixels(model), FINDERS["iraf"])) > 50
+    assert len(find_sources(image_of(model).pixels(), FINDERS["iraf"])) > 50
 
 
 def test_sources_outside_the_bounding_box_are_dropped(scene):
     model = make_model(scene, scene.exposures[0])
     model.meta.wcs.bounding_box = ((49.5, 199.5), (-0.5, 99.5))
-    catalog = find_sources(read_pixels(model), FINDERS["iraf"])
+    catalog = find_sources(image_of(model).pixels(), FINDERS["iraf"])
     assert len(catalog) > 10
     assert ((catalog.x > 49.5) & (catalog.x < 199.5) & (catalog.y < 99.5)).all()
 
@@ -102,9 +102,9 @@ def test_sources_outside_the_bounding_box_are_dropped(scene):
 def test_brightest_and_peakmax(scene):
 
     model = make_model(scene, scene.exposures[0])
-    everything = find_sources(read_pixels(model), FINDERS["iraf"])
-    few = find_sources(read_pixels(model), replace(FINDERS["iraf"], brightest=10))
-    faint = find_sources(read_pixels(model), replace(FINDERS["iraf"], peakmax=1000.0))
+    everything = find_sources(image_of(model).pixels(), FINDERS["iraf"])
+    few = find_sources(image_of(model).pixels(), replace(FINDERS["iraf"], brightest=10))
+    faint = find_sources(image_of(model).pixels(), replace(FINDERS["iraf"], peakmax=1000.0))
     assert len(few) == 10
     assert sorted(few.flux) == pytest.approx(np.sort(everything.flux)[-10:])
     assert 0 < len(faint) < len(everything)
@@ -194,7 +194,7 @@ def test_catalog_is_that_of_photutils(scene, starfinder):
     """Its own search for peaks takes 20 times as long."""
     from photutils.detection import DAOStarFinder, IRAFStarFinder
 
-    pixels = read_pixels(make_model(scene, scene.exposures[0]))
+    pixels = image_of(make_model(scene, scene.exposures[0])).pixels()
     config = FINDERS[starfinder]
     catalog = find_sources(pixels, config)
     data, noise = subtract_background(pixels.data, pixels.mask, config.bkg_boxsize)

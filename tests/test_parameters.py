@@ -118,7 +118,7 @@ def test_values_that_the_spec_refuses(changes, message):
 def test_lenient_where_the_meaning_is_clear():
     step = TweakRegStep(connectivity=8, brightest="None", abs_refcat=None, catfile="None", sip_degree="None")
     config = make_config(step.get_pars())
-    assert (config.find.connectivity, config.find.brightest, config.abs_refcat, config.catfile) == (8, None, "", "")
+    assert (config.find.connectivity, config.find.brightest, config.reference, config.catfile) == (8, None, None, "")
     assert config.sip.degree is None
 
 
@@ -170,15 +170,19 @@ def test_columns_and_cuts_of_catalogs_reach_the_run(tmp_path):
             service_retries=9, refcat_cache="none",
         )
     )  # fmt: skip
-    assert config.source_selection == Selection(
+    assert config.source_selection == Selection.of_sources(
         x="a", y="b", flux="c", units="degrees", origin=1, magnitudes=True, min_flux=1.0, max_flux=2.0, brightest=3
     )
-    assert config.reference_selection == Selection(
-        x="d", y="e", flux="f", units="hours", origin=1, min_flux=4.0, max_flux=5.0, brightest=6, max_ruwe=1.4,
-        drop_duplicates=True,
+    assert config.reference.selection == Selection.of_reference(
+        x="d", y="e", flux="f", units="hours", origin=1, magnitudes=False, min_flux=4.0, max_flux=5.0, brightest=6,
+        max_ruwe=1.4, drop_duplicates=True,
     )  # fmt: skip
-    assert config.request.names == (str(tmp_path / "ref.csv"), "GAIADR2")
-    assert (config.request.patience.timeout, config.request.patience.retries, config.request.cache) == (8.0, 9, None)
+    assert config.reference.names == (str(tmp_path / "ref.csv"), "GAIADR2")
+    assert (config.reference.patience.timeout, config.reference.patience.retries, config.reference.cache) == (
+        8.0,
+        9,
+        None,
+    )
     assert (config.absolute.weighted, config.absolute.error_floor) == (False, 0.7)
 
 

@@ -41,9 +41,9 @@ def hard(tmp_path_factory):
     kept = {}
     save_all = saving.save_all
 
-    def keep(run):
+    def keep(run, directory):
         kept["run"] = run
-        return save_all(run)
+        return save_all(run, directory)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(saving, "save_all", keep)
@@ -114,17 +114,17 @@ def test_every_plot_of_a_hard_run_is_drawn_and_says_what_it_cannot_show(hard):
     assert len(list(folder.glob("*_relative.png"))) == len(list(folder.glob("*_absolute.png"))) == 5
     assert len(list(folder.glob("*_sky.png"))) == 1
     for number, expected in ((2, "too few matches"), (3, "0 of 15 sources"), (4, "1 of 15 sources")):
-        for view in saving.views(run.done[number], run.alignment):
+        for view in run.images[number].views:
             if view.result.stage.value == "relative":
                 assert expected in words(plots.plot_image(view))
-    view = next(saving.views(run.done[4], run.alignment))
+    view = next(run.images[4].views)
     assert "1 unmatched" in words(plots.plot_image(view))
 
 
 def test_plots_show_what_the_table_says(hard):
     folder, _, run = hard
-    table = Table.read(folder / f"{run.done[0].exposure.name}_matches.ecsv")
-    for view in saving.views(run.done[0], run.alignment):
+    table = Table.read(folder / f"{run.images[0].name}_matches.ecsv")
+    for view in run.images[0].views:
         rows = plots.of_stage(table, view.result.stage.value)
         n_used = int((~rows["clipped"]).sum())
         assert n_used > 15
@@ -132,13 +132,13 @@ def test_plots_show_what_the_table_says(hard):
         assert f"{n_used} used" in said
         assert f"N = {n_used}" in said
         assert f"{view.result.peak.n_pairs} pairs" in said
-    relative = next(saving.views(run.done[0], run.alignment)).result
+    relative = next(run.images[0].views).result
     assert relative.fit.passes[-1] == (relative.fit.n_used, relative.fit.rms)
 
 
 def test_the_histogram_has_its_peak_where_the_offset_is(hard):
     *_, run = hard
-    for view in saving.views(run.done[0], run.alignment):
+    for view in run.images[0].views:
         peak, shift = view.result.peak, view.result.fit.affine.shift
         size = 2.0 * peak.extent / len(peak.counts)
         highest = np.array(np.unravel_index(np.argmax(peak.counts), peak.counts.shape))
@@ -152,11 +152,11 @@ def test_many_images_leave_no_figures_behind(hard, tmp_path):
     from matplotlib.figure import Figure
 
     *_, run = hard
-    view = next(saving.views(run.done[0], run.alignment))
+    view = next(run.images[0].views)
     for number in range(6):
         plots.plot_image(view).savefig(tmp_path / f"{number}.png", dpi=20)
         gc.collect()
-    assert sum(type(each) is Figure for each in gc.get_objects()) <= 1
+    assert sum(isinstance(each, Figure) for each in gc.get_objects()) <= 1
 
 
 def test_pictures_are_small_and_a_blank_one_is_black():
@@ -205,12 +205,12 @@ def test_plots_do_not_depend_on_a_matplotlibrc_or_on_names(hard, tmp_path):
     import matplotlib as mpl
 
     *_, run = hard
-    done = run.done[0]
-    done = replace(done, exposure=replace(done.exposure, name="a$b_x_y$_cal"))
-    odd = replace(run, directory=tmp_path, done=[done, *run.done[1:]])
+    done = run.images[0]
+    done = replace(done, record=replace(done.record, name="a$b_x_y$_cal"))
+    odd = replace(run, images=(done, *run.images[1:]))
     with mpl.rc_context({"savefig.bbox": "tight", "text.usetex": True, "font.size": 30.0}):
-        assert len(saving.save_plots(odd)) == 11
-        assert len(saving.save_report(odd)) == 1
+        assert len(saving.save_plots(odd, tmp_path)) == 11
+        assert len(saving.save_report(odd, tmp_path)) == 1
         assert mpl.rcParams["text.usetex"]
 
 
@@ -221,7 +221,7 @@ def test_a_plot_that_fails_takes_nothing_with_it(hard, tmp_path, monkeypatch, ca
         raise RuntimeError("no ink")
 
     monkeypatch.setattr(plots, "plot_image", broken)
-    written = saving.save_all(replace(run, directory=tmp_path))
+    written = saving.save_all(run, tmp_path)
     assert [path.suffix for path in written if path.suffix in (".png", ".html")] == [".html"]
     assert "the plots could not be written: no ink" in caplog.text
 
@@ -229,8 +229,8 @@ def test_a_plot_that_fails_takes_nothing_with_it(hard, tmp_path, monkeypatch, ca
 def test_numbers_of_the_page_are_those_of_the_image(hard):
     """Not those of its group: one detector of many may be the bad one."""
     *_, run = hard
-    for each in run.done[:2]:
-        for view in saving.views(each, run.alignment):
+    for each in run.images[:2]:
+        for view in each.views:
             used = view.matches[~view.matches["clipped"]]
             if not len(used):
                 assert view.own is None
@@ -241,20 +241,21 @@ def test_numbers_of_the_page_are_those_of_the_image(hard):
 
 def test_an_image_that_was_left_as_it_is_is_not_drawn_as_moved(hard):
     *_, run = hard
-    for outline in saving.outlines(run)[2:]:
+    for outline in run.view.outlines[2:]:
         assert (outline.before == outline.after).all()
-    assert np.abs(saving.outlines(run)[0].after - saving.outlines(run)[0].before).max() > 0.01
+    assert np.abs(run.view.outlines[0].after - run.view.outlines[0].before).max() > 0.01
 
 
 def test_corrections_of_like_named_groups_are_told_apart(hard, tmp_path):
     """x_10 begins as x_1 does and is another group; a b and a-b would have one file name."""
     *_, run = hard
     groups = ["x_10", "x_1", "a b", "a-b"]
-    affine = run.alignment.corrections[run.done[0].exposure.group]
-    done = [replace(run.done[0], exposure=replace(run.done[0].exposure, group=group)) for group in groups]
+    affine = run.alignment.corrections[run.images[0].exposure.group]
+    one = run.images[0]
+    images = tuple(replace(one, exposure=replace(one.exposure, group=group)) for group in groups)
     alignment = replace(run.alignment, corrections=dict.fromkeys(groups, affine))
-    odd = replace(run, name="run", directory=tmp_path, done=done, alignment=alignment)
-    names = [path.name for path in saving.save_corrections(odd)]
+    odd = replace(run, name="run", images=images, alignment=alignment)
+    names = [path.name for path in saving.save_corrections(odd, tmp_path)]
     assert names == [f"run_{group}_correction.asdf" for group in ("x_10", "x_1", "a-b", "a-b-2")]
 
 

@@ -9,7 +9,7 @@ from scipy.spatial import KDTree
 
 from helpers import look, run, statuses
 from tweakreg.find.finders import find_sources
-from tweakreg.observatory.jwst import read_pixels
+from tweakreg.observatory.missions import image_of
 from tweakreg.plane import MAS_PER_ARCSEC, TangentPlane, separation
 from tweakreg.records import FindConfig
 from tweakreg.wcs.footprint import sky
@@ -27,11 +27,11 @@ def tucanae(real_data):
 
 def pair_offsets(library):
     """Median offsets between exposures, mas, of sources that are each other's nearest: independent of the step."""
-    find = FindConfig(starfinder="dao", kernel_fwhm=2.6, snr_threshold=20.0, roundlo=-0.6, roundhi=0.6, sharplo=0.2,
+    find = FindConfig.of(starfinder="dao", kernel_fwhm=2.6, snr_threshold=20.0, roundlo=-0.6, roundhi=0.6, sharplo=0.2,
                       brightest=None, peakmax=1e5, bkg_boxsize=100)  # fmt: skip
 
     def positions(model):
-        catalog = find_sources(read_pixels(model), find)
+        catalog = find_sources(image_of(model).pixels(), find)
         return sky(model.meta.wcs, catalog.x, catalog.y)
 
     skies = look(library, positions)

@@ -36,6 +36,12 @@ from tweakreg.reference.table import table_of
 from tweakreg.simulate import make_scene, score
 from tweakreg.tables import write_parquet
 
+
+def taking(**changes):
+    """The usual columns, and fluxes of which the largest are the brightest, but for changes."""
+    return Selection.of_reference(**{"magnitudes": False} | changes)
+
+
 HERE = Cone(ra=10.0, dec=20.0, radius=0.1)
 BODY = b"#comment\nra,dec,mag,pmra,pmdec,objID\n10.0,20.0,15.0,1.0,2.0,5\n10.01,20.01,16.0,,,6\n"
 
@@ -98,13 +104,13 @@ def test_spellings_and_units_of_errors_and_motions(tmp_path, names, unit):
 @pytest.mark.parametrize(
     ("table", "selection", "message"),
     [
-        (stars(), Selection(x="alpha"), "no column refxcol = alpha; it has ra, dec"),
-        (stars(), Selection(y="7"), "no column refycol = 7"),
-        (stars(), Selection(brightest=2), "set rfluxcol"),
-        (stars(f=["a", "b", "c"]), Selection(flux="f", brightest=2), "column 'f' does not hold numbers"),
-        (stars(mag=[1.0, 2.0, 3.0]), Selection(max_flux=0.5), "none of its 3 rows"),
-        (stars(ref_epoch=[1.0, 2.0, 3.0]), Selection(), "column 'ref_epoch' does not hold years"),
-        (stars(pmra=[1.0] * 3 * u.m, pmdec=[1.0] * 3), Selection(), "column 'pmra' is in m"),
+        (stars(), taking(x="alpha"), "no column refxcol = alpha; it has ra, dec"),
+        (stars(), taking(y="7"), "no column refycol = 7"),
+        (stars(), taking(brightest=2), "set rfluxcol"),
+        (stars(f=["a", "b", "c"]), taking(flux="f", brightest=2), "column 'f' does not hold numbers"),
+        (stars(mag=[1.0, 2.0, 3.0]), taking(max_flux=0.5), "none of its 3 rows"),
+        (stars(ref_epoch=[1.0, 2.0, 3.0]), taking(), "column 'ref_epoch' does not hold years"),
+        (stars(pmra=[1.0] * 3 * u.m, pmdec=[1.0] * 3), taking(), "column 'pmra' is in m"),
     ],
 )
 def test_a_bad_file_names_column_and_file(tmp_path, table, selection, message):
@@ -117,16 +123,16 @@ def test_a_bad_file_names_column_and_file(tmp_path, table, selection, message):
 @pytest.mark.parametrize(
     ("selection", "left"),
     [
-        (Selection(brightest=2), [0, 1]),
-        (Selection(min_flux=15.5), [1, 2]),
-        (Selection(max_flux=16.5), [0, 1]),
-        (Selection(flux="counts", brightest=1), [2]),
-        (Selection(flux="4", min_flux=15.0, max_flux=25.0), [1]),
-        (Selection(flux="counts", magnitudes=True, brightest=1), [0]),
-        (Selection(max_ruwe=1.4), [0, 2]),
-        (Selection(drop_duplicates=True), [0, 1]),
-        (Selection(x="2", y="1"), [0, 1, 2]),
-        (Selection(units="hours"), [0, 1, 2]),
+        (taking(brightest=2), [0, 1]),
+        (taking(min_flux=15.5), [1, 2]),
+        (taking(max_flux=16.5), [0, 1]),
+        (taking(flux="counts", brightest=1), [2]),
+        (taking(flux="4", min_flux=15.0, max_flux=25.0), [1]),
+        (taking(flux="counts", magnitudes=True, brightest=1), [0]),
+        (taking(max_ruwe=1.4), [0, 2]),
+        (taking(drop_duplicates=True), [0, 1]),
+        (taking(x="2", y="1"), [0, 1, 2]),
+        (taking(units="hours"), [0, 1, 2]),
     ],
 )
 def test_selectors_of_columns_and_rows(tmp_path, selection, left):

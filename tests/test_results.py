@@ -12,11 +12,10 @@ from astropy.table import Table
 
 from helpers import look, run, statuses, strun, wcs_of, write_association
 from tweakreg import TweakRegStep, read_result
-from tweakreg.errors import InputError, ParameterError
+from tweakreg.errors import AlignmentFailedError, InputError, ParameterError
 from tweakreg.plane import separation
 from tweakreg.records import Outcome
 from tweakreg.simulate.models import make_model
-from tweakreg.step import AlignmentFailedError
 from tweakreg.wcs.corrector import correct, is_corrected, uncorrected
 from tweakreg.wcs.footprint import sky
 
@@ -236,14 +235,14 @@ def test_a_name_given_again_moves_to_the_new_solution(results, caplog):
 
 
 def test_the_original_wcs_comes_back_exactly(scene):
-    from tweakreg.observatory.jwst import bounds, telescope_angles
+    from tweakreg.observatory.missions import image_of
     from tweakreg.plane import TangentPlane
     from tweakreg.records import Affine
 
     model = make_model(scene, scene.exposures[0], pixels=False)
     plane = TangentPlane.around(*sky(model.meta.wcs, X, Y))
     shift = Affine(shift=np.array([0.3, -0.2]))
-    corrected = correct(model.meta.wcs, telescope_angles(model), shift, plane, bounds(model))
+    corrected = correct(model.meta.wcs, image_of(model).angles, shift, plane, image_of(model).bounds)
     assert is_corrected(corrected)
     back = uncorrected(corrected)
     assert not is_corrected(back)
@@ -270,7 +269,7 @@ def scene_refcat(scene, folder):
 
 def test_restart_that_fails_leaves_no_trace_of_the_old_correction(results, tmp_path):
     """S_REGION and SIP are those of the original pointing, in memory and not."""
-    from tweakreg.observatory.jwst import bounds
+    from tweakreg.observatory.missions import image_of
     from tweakreg.wcs.footprint import s_region
 
     library = run(str(results[0] / "scene_tweakreg_asn.json"), restart=True, minobj=100000, suffix="again", **FIND)
@@ -278,7 +277,7 @@ def test_restart_that_fails_leaves_no_trace_of_the_old_correction(results, tmp_p
 
     def check(model):
         assert not is_corrected(model.meta.wcs)
-        assert model.meta.wcsinfo.s_region == s_region(model.meta.wcs, bounds(model))
+        assert model.meta.wcsinfo.s_region == s_region(model.meta.wcs, image_of(model).bounds)
         info = model.meta.wcsinfo
         ra, dec = sky(model.meta.wcs, np.array([info.crpix1 - 1.0]), np.array([info.crpix2 - 1.0]))
         assert separation(ra, dec, info.instance["crval1"], info.instance["crval2"]).max() < 1e-4

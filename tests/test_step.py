@@ -351,7 +351,7 @@ def test_which_catalog_is_used(exposure_and_catalogs, tmp_path, monkeypatch, use
     from stdatamodels.jwst import datamodels
 
     from tweakreg.parameters import make_config
-    from tweakreg.pipeline import run as pieces
+    from tweakreg.pipeline import measure as pieces
 
     found = pieces.SourceCatalog.empty("found")
     monkeypatch.setattr(pieces, "find_sources", lambda pixels, config, name: found)
@@ -368,7 +368,7 @@ def test_which_catalog_is_used(exposure_and_catalogs, tmp_path, monkeypatch, use
     monkeypatch.setattr(
         ModelLibrary, "_datamodels_open", lambda self, path, **_: _with_catalog(datamodels.open(path), own)
     )
-    exposure = pieces.measure(library, make_config(step.get_pars()), tmp_path)[0]
+    exposure = pieces.measure(library, make_config(step.get_pars())).exposures[0]
 
     expected = "meta" if meta == "meta" else "found"
     if catfile in {"empty", "catfile"}:

@@ -362,7 +362,7 @@ def test_a_run_with_a_server_that_never_answers(exposure_file, tmp_path):
 def test_a_look_up_that_never_ends(monkeypatch, caplog):
     monkeypatch.setenv("CRDS_PATH", "somewhere")
     monkeypatch.setattr(steppars, "LOOK_UP_PATIENCE", 0.1)
-    monkeypatch.setattr(steppars, "_ask_crds", lambda header: threading.Event().wait(3.0))
+    monkeypatch.setattr(steppars, "_best_reference", lambda header: threading.Event().wait(3.0))
     assert steppars.parameter_file(header()).name == "jwst_nircam_pars-tweakregstep_f200w.asdf"
     assert "CRDS does not answer (no answer within 0 s)" in caplog.text
 

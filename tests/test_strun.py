@@ -42,10 +42,10 @@ def test_a_folder_of_the_same_name(tmp_path):
 
 @pytest.mark.parametrize(("installed", "alias"), [(set(), "tweakreg"), ({"jwst"}, None), ({"romancal"}, None)])
 def test_alias_only_where_it_is_free(monkeypatch, installed, alias):
-    from tweakreg import stpipe_glue
+    from tweakreg import stpipe_steps
 
-    monkeypatch.setattr(stpipe_glue, "_installed", lambda name: name in installed)
-    assert stpipe_glue.get_steps() == [("tweakreg.TweakRegStep", alias, False)]
+    monkeypatch.setattr(stpipe_steps, "_installed", lambda name: name in installed)
+    assert stpipe_steps.get_steps() == [("tweakreg.TweakRegStep", alias, False)]
 
 
 def test_association_in_aligned_exposures_out(scene_files, tmp_path):

@@ -8,8 +8,11 @@ import logging
 import pytest
 
 from helpers import run
+from tweakreg.plane import TangentPlane
 from tweakreg.progress import progress
+from tweakreg.records import Outcome, Stage, Status
 from tweakreg.report.lines import failure_groups, summary_lines
+from tweakreg.results.record import ImageRecord, StageRecord
 
 FIND = {"roundhi": 0.6}
 
@@ -78,15 +81,22 @@ def test_a_dry_run_says_so(scene_files, tmp_path, caplog):
     assert said(caplog)[0].endswith("(dry run)") or "(dry run)" in " ".join(said(caplog))
 
 
-def tree(name, status, relative, absolute="NOT_REQUESTED"):
-    stages = {"relative": {"outcome": relative}, "absolute": {"outcome": absolute}}
-    return {"name": name, "group": name, "status": status, "stages": stages, "dry_run": False}
+def record(name, status, relative, absolute="NOT_REQUESTED"):
+    stages = (
+        StageRecord(stage=stage, outcome=Outcome[outcome])
+        for stage, outcome in zip(Stage, (relative, absolute), strict=True)
+    )
+    relative, absolute = stages
+    return ImageRecord(
+        name=name, group=name, epoch=2025.0, status=Status(status), dry_run=False, composed=False,
+        plane=TangentPlane(ra=0.0, dec=0.0), relative=relative, absolute=absolute,
+    )  # fmt: skip
 
 
 def test_many_kinds_of_failure_fit_into_ten_lines(tmp_path):
     outcomes = ["TOO_FEW_SOURCES", "AMBIGUOUS", "WORSE", "TOO_LARGE", "SINGULAR"]
-    trees = [tree(f"image{i}", "FAILED", outcomes[i % 5]) for i in range(50)]
-    lines = summary_lines(trees, [tmp_path / f"image{i}_tweakreg.fits" for i in range(50)], 1.0)
+    records = [record(f"image{i}", "FAILED", outcomes[i % 5]) for i in range(50)]
+    lines = summary_lines(records, [tmp_path / f"image{i}_tweakreg.fits" for i in range(50)], 1.0)
     assert len(lines) <= 10
     assert any("3 further reasons" in line for line in lines)
     assert any("*_tweakreg.fits (50)" in line for line in lines)
@@ -103,6 +113,6 @@ def test_many_kinds_of_failure_fit_into_ten_lines(tmp_path):
     ],
 )
 def test_the_reason_of_a_failure_is_the_one_that_can_be_helped(relative, absolute, stage, outcome):
-    (failure,) = failure_groups([tree("one", "FAILED", relative, absolute)])
+    (failure,) = failure_groups([record("one", "FAILED", relative, absolute)])
     assert (failure.stage, failure.outcome.name) == (stage, outcome)
     assert failure.names == ("one",)

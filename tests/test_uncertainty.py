@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from helpers import BOX
-from tweakreg.alignment import align
 from tweakreg.alignment.fit import fit_clipped
+from tweakreg.alignment.solver import Order
+from tweakreg.alignment.stages import align
 from tweakreg.plane import TangentPlane
-from tweakreg.records import Outcome, PlaneImage, Sources, Stage, StageConfig
+from tweakreg.records import Outcome, PlaneCatalog, PlaneImage, Sources, Stage, StageConfig
 
 PLACES = np.array([[0.0, 0.0], [-30.0, -30.0], [30.0, 30.0]])
 
@@ -29,13 +30,13 @@ def normalised(seed, *, absolute, growing, noise=0.002, catalog=0.002, n_groups=
         )
         for i in range(n_groups)
     ]
-    configs = [StageConfig(stage=stage, fitgeometry=geometry, minobj=10) for stage in Stage]
+    configs = [StageConfig.of(stage, fitgeometry=geometry, minobj=10) for stage in Stage]
     reference = Sources(xy=stars + rng.normal(scale=catalog, size=stars.shape), name="catalog")
     plane = TangentPlane(ra=10.0, dec=20.0)
     if absolute:
-        result = align(images, plane, *configs, reference, expand_refcat=growing)
+        result = align(images, plane, *configs, PlaneCatalog(sources=reference), order=Order(expand_refcat=growing))
     else:
-        result = align(images, plane, configs[0], expand_refcat=growing)
+        result = align(images, plane, configs[0], order=Order(expand_refcat=growing))
     first = next(int(name) for name, each in result.relative.items() if each.outcome is Outcome.REFERENCE)
     ratios = []
     for i in range(n_groups):

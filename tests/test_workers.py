@@ -71,7 +71,7 @@ def test_a_run_with_two_processes_is_the_same_run(scene_files, tmp_path, caplog)
         caplog.clear()
         caplog.set_level("INFO", logger="tweakreg")
         library = run(str(scene_files), maximum_cores=cores, save_catalogs=True, output_dir=str(tmp_path), **FIND)
-        lines = [record.getMessage() for record in caplog.records if record.name == "tweakreg.pipeline.run"]
+        lines = [record.getMessage() for record in caplog.records if record.name == "tweakreg.pipeline.measure"]
         catalogs = {path.name: path.read_text() for path in tmp_path.glob("*_cat.ecsv")}
         corrected = look(library, lambda model: np.ravel(model.meta.wcs(10.0, 20.0)).tolist())
         outputs.append((statuses(library), lines, catalogs, corrected))

@@ -11,7 +11,15 @@ def first_line(error: BaseException) -> str:
 
 
 class TweakRegError(Exception):
-    """Base class of every error that the package raises on purpose."""
+    """Base class of every error that the package raises on purpose.
+
+    Attributes
+    ----------
+    exit_status : int
+        With which ``strun`` ends.
+    """
+
+    exit_status = 1
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (type(self), self.args, self.__dict__)
@@ -95,6 +103,24 @@ class ServiceError(TweakRegError):
 
 class WorkerError(TweakRegError):
     """A process that was to help could not be started, or was killed."""
+
+
+class AlignmentFailedError(TweakRegError):
+    """Images could not be aligned and on_failure is 'error'; strun ends with exit code 3 after everything is saved.
+
+    Parameters
+    ----------
+    message : str
+        Which images.
+    result : object
+        What the run found all the same; None where it is to be had elsewhere.
+    """
+
+    exit_status = 3
+
+    def __init__(self, message: str, result: Any = None) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 class WCSError(TweakRegError):

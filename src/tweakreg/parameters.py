@@ -6,15 +6,15 @@ import difflib
 import math
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from tweakreg.errors import ParameterError
 from tweakreg.files import expanded
-from tweakreg.records import FindConfig, Selection, SipConfig, Stage, StageConfig
+from tweakreg.records import FindConfig, ReferenceCatalog, Selection, SipConfig, Stage, StageConfig
 from tweakreg.reference.cache import cache_folder
 from tweakreg.reference.providers import CATALOGS, Request, is_file
 from tweakreg.reference.service import Patience
@@ -23,12 +23,7 @@ from tweakreg.spec import SPEC
 CATALOG_FORMATS = ("ecsv", "fits")
 OUTPUT_TYPES = ("fits", "asdf")
 
-#: What parameters need that is not installed with the package.
-_EXTRAS = {"save_plots": ("matplotlib",), "save_report": ("matplotlib", "jinja2")}
-
-_POSITIVE = ("snr_threshold", "kernel_fwhm", "sigma_radius", "sigma", "searchrad", "separation", "tolerance")
-_POSITIVE_ABSOLUTE = ("abs_sigma", "abs_searchrad", "abs_separation", "abs_tolerance", "service_timeout")
-_POSITIVE_SIP = ("sip_max_pix_error", "sip_max_inv_pix_error")
+Values = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,60 +33,67 @@ class Config:
     Attributes
     ----------
     find : FindConfig
+        How sources are found.
     relative : StageConfig
+        Matching and fitting of the exposures with each other.
     absolute : StageConfig or None
-        None when no absolute alignment is asked for.
+        The same with the reference catalog; None when no absolute alignment is asked for.
+    reference : Request or None
+        The reference catalog; None exactly where `absolute` is.
     sip : SipConfig
-    abs_refcat : str
-        As given; empty for none.
-    request : Request or None
-        The reference catalogs in order, and how to get at them.
-    refimage : str
-        Image whose sources are the reference; empty for none.
-    reference_selection, source_selection : Selection
-        Of the stars of the reference, and of the sources of the exposures.
+        The SIP approximation.
+    source_selection : Selection
+        Columns and cuts of the sources of the exposures.
     expand_refcat : bool
         The effective value: always true with an absolute alignment.
     enforce_user_order : bool
+        Whether the first exposure is the reference.
     use_custom_catalogs : bool
+        Whether sources are read where a catalog is named.
     catfile : str
+        File that names catalogs; empty for none.
     save_catalogs, save_abs_catalog : bool
+        Whether the sources found, and the reference catalog, are written.
     catalog_format : str
+        Ending of the files with sources.
     workers : int
-        Processes that find sources.
+        Processes that find sources and draw.
     save_fit_summary, save_matches, save_refcat, save_correction, save_plots, save_report : bool
+        What else is written about the run.
     wcsname : str
+        Name of a corrected WCS; empty for the usual one.
     on_failure : str
-    dry_run, restart : bool
+        What follows from images that fail: 'warn', 'skip' or 'error'.
+    dry_run : bool
+        Whether exposures are left as they are.
+    restart : bool
+        Whether exposures that were corrected before start from their original pointing.
     """
 
     find: FindConfig
     relative: StageConfig
     absolute: StageConfig | None
+    reference: Request | None
     sip: SipConfig
-    abs_refcat: str = ""
-    request: Request | None = None
-    refimage: str = ""
-    reference_selection: Selection = field(default_factory=Selection)
-    source_selection: Selection = field(default_factory=lambda: Selection(units="pixels"))
-    expand_refcat: bool = False
-    enforce_user_order: bool = False
-    use_custom_catalogs: bool = False
-    catfile: str = ""
-    save_catalogs: bool = False
-    save_abs_catalog: bool = False
-    catalog_format: str = "ecsv"
-    workers: int = 1
-    save_fit_summary: bool = True
-    save_matches: bool = False
-    save_refcat: bool = False
-    save_correction: bool = False
-    save_plots: bool = False
-    save_report: bool = False
-    wcsname: str = ""
-    on_failure: str = "warn"
-    dry_run: bool = False
-    restart: bool = False
+    source_selection: Selection
+    expand_refcat: bool
+    enforce_user_order: bool
+    use_custom_catalogs: bool
+    catfile: str
+    save_catalogs: bool
+    save_abs_catalog: bool
+    catalog_format: str
+    workers: int
+    save_fit_summary: bool
+    save_matches: bool
+    save_refcat: bool
+    save_correction: bool
+    save_plots: bool
+    save_report: bool
+    wcsname: str
+    on_failure: str
+    dry_run: bool
+    restart: bool
 
     @property
     def draws(self) -> bool:
@@ -99,13 +101,146 @@ class Config:
         return self.save_plots or self.save_report
 
 
-def make_config(values: Mapping[str, Any]) -> Config:
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a value must be beyond what the spec says.
+
+    Attributes
+    ----------
+    name : str
+        The parameter that is to be changed where the rule is broken.
+    holds : callable
+        Given all values; whether the rule is kept.
+    remedy : str
+        What would be right, with the names of other parameters in braces as `str.format` has it.
+    """
+
+    name: str
+    holds: Callable[[Values], bool]
+    remedy: str
+
+    def check(self, values: Values) -> None:
+        """Raise a `ParameterError` where the rule is broken."""
+        if not self.holds(values):
+            raise ParameterError(self.name, values[self.name], self.remedy.format(**values))
+
+
+def _positive(name: str) -> Rule:
+    return Rule(name, lambda values: values[name] > 0.0, "must be greater than 0")
+
+
+def _ordered(low: str, high: str) -> Rule:
+    def holds(values: Values) -> bool:
+        return None in (values[low], values[high]) or values[low] <= values[high]
+
+    return Rule(low, holds, f"must not be greater than {high} = {{{high}}}")
+
+
+def _one_of(name: str, words: tuple[str, ...]) -> Rule:
+    return Rule(name, lambda values: values[name].lstrip(".") in words, f"must be {' or '.join(words)}")
+
+
+def _installed(name: str, *modules: str) -> Rule:
+    """A parameter that needs what is not installed with the package."""
+
+    def holds(values: Values) -> bool:
+        return not values[name] or all(find_spec(module) is not None for module in modules)
+
+    missing = " and ".join(modules)
+    return Rule(name, holds, f"needs {missing}: pip install 'tweakreg[plot]'")
+
+
+def _far_apart(prefix: str) -> Rule:
+    """Of two sources farther apart than the separation, no third one can match both."""
+    name, tolerance = f"{prefix}separation", f"{prefix}tolerance"
+
+    def holds(values: Values) -> bool:
+        return bool(values[name] > math.sqrt(2.0) * values[tolerance])
+
+    what = f"sqrt(2) × {tolerance} = {{least_{name}:.3f}}"
+    return Rule(name, holds, f"must be greater than {what}, or one source could match two")
+
+
+def _there(name: str, when: Callable[[Values], bool]) -> Rule:
+    def holds(values: Values) -> bool:
+        return not (values[name] and when(values)) or Path(values[name]).is_file()
+
+    return Rule(name, holds, "there is no such file")
+
+
+def _fallbacks(values: Values) -> tuple[str, ...]:
+    return tuple(name.strip() for name in values["abs_fallback"].split(",") if name.strip())
+
+
+def _available(name: str) -> bool:
+    """Whether a reference catalog is none that must be a file and is not."""
+    return not name or not is_file(name) or expanded(name).is_file()
+
+
+_KNOWN_CATALOGS = f"must be an existing file, the URL or folder of a HATS catalog, or one of {', '.join(CATALOGS)}"
+
+#: In the order in which they are checked; a value that is not finite is found before.
+RULES = (
+    *map(
+        _positive,
+        (
+            "snr_threshold", "kernel_fwhm", "sigma_radius", "sigma", "searchrad", "separation", "tolerance",
+            "abs_sigma", "abs_searchrad", "abs_separation", "abs_tolerance", "service_timeout",
+            "sip_max_pix_error", "sip_max_inv_pix_error",
+        ),
+    ),
+    _ordered("sharplo", "sharphi"),
+    _ordered("roundlo", "roundhi"),
+    _one_of("catalog_format", CATALOG_FORMATS),
+    Rule("kron_params", lambda values: min(values["kron_params"] or (0.0,)) >= 0.0, "must not be negative"),
+    _one_of("output_ext", OUTPUT_TYPES),
+    Rule(
+        "suffix",
+        lambda values: "/" not in (values["suffix"] or ""),
+        "must not contain a slash; set output_dir for a folder",
+    ),
+    Rule(
+        "wcsname",
+        lambda values: values["wcsname"].isascii() and values["wcsname"].isprintable(),
+        "must consist of printable ASCII characters, as a FITS header",
+    ),
+    _installed("save_plots", "matplotlib"),
+    _installed("save_report", "matplotlib"),
+    _installed("save_report", "jinja2"),
+    _there("catfile", lambda values: values["use_custom_catalogs"]),
+    Rule("abs_refcat", lambda values: _available(values["abs_refcat"]), _KNOWN_CATALOGS),
+    Rule(
+        "abs_fallback",
+        lambda values: not values["abs_refcat"] or all(map(_available, _fallbacks(values))),
+        _KNOWN_CATALOGS,
+    ),
+    _there("refimage", lambda values: True),
+    Rule(
+        "refimage",
+        lambda values: not (values["refimage"] and values["abs_refcat"] and values["refxyunits"] != "pixels"),
+        "cannot be used together with abs_refcat: set one of them",
+    ),
+    Rule(
+        "refxyunits",
+        lambda values: values["refxyunits"] != "pixels" or bool(values["refimage"] and values["abs_refcat"]),
+        "needs refimage, and a file abs_refcat with pixels of it",
+    ),
+    _ordered("minflux", "maxflux"),
+    _ordered("rminflux", "rmaxflux"),
+    _far_apart(""),
+    _far_apart("abs_"),
+)  # fmt: skip
+
+
+def make_config(values: Values, given: ReferenceCatalog | None = None) -> Config:
     """Check the values of the spec against each other and the disk, and group them.
 
     Parameters
     ----------
     values : mapping
         Value of every parameter in `tweakreg.spec.SPEC`, as validated by the spec.
+    given : ReferenceCatalog, optional
+        The reference catalog itself, where a caller in Python has it.
 
     Raises
     ------
@@ -115,107 +250,41 @@ def make_config(values: Mapping[str, Any]) -> Config:
     for name, value in values.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise ParameterError(name, value, "must be finite")
-    for name in (*_POSITIVE, *_POSITIVE_ABSOLUTE, *_POSITIVE_SIP):
-        if not values[name] > 0.0:
-            raise ParameterError(name, values[name], "must be greater than 0")
-    for low, high in (("sharplo", "sharphi"), ("roundlo", "roundhi")):
-        if values[low] > values[high]:
-            raise ParameterError(low, values[low], f"must not be greater than {high} = {values[high]}")
-    if values["catalog_format"] not in CATALOG_FORMATS:
-        raise ParameterError("catalog_format", values["catalog_format"], f"must be {' or '.join(CATALOG_FORMATS)}")
-    if any(value < 0.0 for value in values["kron_params"] or ()):
-        raise ParameterError("kron_params", values["kron_params"], "must not be negative")
-    if values["output_ext"].lstrip(".") not in OUTPUT_TYPES:
-        raise ParameterError("output_ext", values["output_ext"], f"must be {' or '.join(OUTPUT_TYPES)}")
-    if "/" in (values["suffix"] or ""):
-        raise ParameterError("suffix", values["suffix"], "must not contain a slash; set output_dir for a folder")
-    if not (values["wcsname"].isascii() and values["wcsname"].isprintable()):
-        raise ParameterError(
-            "wcsname", values["wcsname"], "must consist of printable ASCII characters, as a FITS header"
-        )
-    for name, modules in _EXTRAS.items():
-        missing = [module for module in modules if find_spec(module) is None]
-        if values[name] and missing:
-            raise ParameterError(name, True, f"needs {' and '.join(missing)}: pip install 'tweakreg[plot]'")
-    catfile, refimage = (_path(values[name]) for name in ("catfile", "refimage"))
-    if values["use_custom_catalogs"] and catfile and not Path(catfile).is_file():
-        raise ParameterError("catfile", catfile, "there is no such file")
-    abs_refcat = values["abs_refcat"].strip()
-    request = _request(abs_refcat, values)
-    if refimage and not Path(refimage).is_file():
-        raise ParameterError("refimage", refimage, "there is no such file")
-    if refimage and abs_refcat and values["refxyunits"] != "pixels":
-        raise ParameterError("refimage", refimage, "cannot be used together with abs_refcat: set one of them")
-    if values["refxyunits"] == "pixels" and not (refimage and abs_refcat):
-        raise ParameterError("refxyunits", "pixels", "needs refimage, and a file abs_refcat with pixels of it")
-    for prefix in ("", "r"):
-        low, high = values[f"{prefix}minflux"], values[f"{prefix}maxflux"]
-        if low is not None and high is not None and low > high:
-            raise ParameterError(f"{prefix}minflux", low, f"must not be greater than {prefix}maxflux = {high}")
-    relative = _stage(Stage.RELATIVE, values, "")
-    absolute = _stage(Stage.ABSOLUTE, values, "abs_")
+    paths = {name: _path(values[name]) for name in ("catfile", "refimage")}
+    least = {f"least_{prefix}separation": math.sqrt(2.0) * values[f"{prefix}tolerance"] for prefix in ("", "abs_")}
+    values = {"suffix": None, **values, **paths, "abs_refcat": values["abs_refcat"].strip(), **least}
+    for rule in RULES:
+        rule.check(values)
+    reference = _request(values, given)
+    own = set(Config.__dataclass_fields__) & set(values)
     return Config(
-        find=_find(values),
-        relative=relative,
-        absolute=absolute if abs_refcat or refimage else None,
-        sip=SipConfig(
-            approximate=values["sip_approx"],
-            max_pix_error=values["sip_max_pix_error"],
-            degree=values["sip_degree"],
-            max_inv_pix_error=values["sip_max_inv_pix_error"],
-            inv_degree=values["sip_inv_degree"],
-            npoints=values["sip_npoints"],
-        ),
-        abs_refcat=abs_refcat or refimage,
-        request=request,
-        refimage=refimage,
-        reference_selection=_selection(values, "r", values["refxyunits"]),
-        source_selection=_selection(values, "", "pixels" if values["xyunits"] == "pixels" else "degrees"),
-        expand_refcat=values["expand_refcat"] or bool(abs_refcat or refimage),
-        enforce_user_order=values["enforce_user_order"],
-        use_custom_catalogs=values["use_custom_catalogs"],
-        catfile=catfile,
-        save_catalogs=values["save_catalogs"],
-        save_abs_catalog=values["save_abs_catalog"],
-        catalog_format=values["catalog_format"],
+        find=FindConfig.of(values),
+        relative=StageConfig.of(Stage.RELATIVE, values),
+        absolute=None if reference is None else StageConfig.of(Stage.ABSOLUTE, values),
+        reference=reference,
+        sip=SipConfig.of(values),
+        source_selection=Selection.of_sources(values),
         workers=_workers(values["maximum_cores"]),
-        wcsname=values["wcsname"].strip(),
-        **{name: values[name] for name in _AS_THEY_ARE},
+        **{name: values[name] for name in own}
+        | {
+            "expand_refcat": values["expand_refcat"] or reference is not None,
+            "wcsname": values["wcsname"].strip(),
+        },
     )
 
 
-def _request(abs_refcat: str, values: Mapping[str, Any]) -> Request | None:
-    """The reference catalogs in order; files among them must exist."""
-    if not abs_refcat:
+def _request(values: Values, given: ReferenceCatalog | None) -> Request | None:
+    """The reference catalogs in order; None where there is to be none."""
+    named = values["abs_refcat"]
+    if not (named or values["refimage"] or given is not None):
         return None
-    named = [("abs_refcat", abs_refcat)]
-    named += [("abs_fallback", name.strip()) for name in values["abs_fallback"].split(",") if name.strip()]
-    for parameter, name in named:
-        if is_file(name) and not expanded(name).is_file():
-            known = f"an existing file, the URL or folder of a HATS catalog, or one of {', '.join(CATALOGS)}"
-            raise ParameterError(parameter, name, f"must be {known}")
     return Request(
-        names=tuple(name for _, name in named),
+        names=(named, *_fallbacks(values)) if named else (),
+        image=values["refimage"],
+        given=given,
+        selection=Selection.of_reference(values),
         patience=Patience(timeout=values["service_timeout"], retries=values["service_retries"]),
         cache=cache_folder(values["refcat_cache"]),
-    )
-
-
-def _selection(values: Mapping[str, Any], prefix: str, units: str) -> Selection:
-    """Columns and cuts of the exposures' catalogs, or with prefix "r" of the reference."""
-    reference = prefix == "r"
-    return Selection(
-        x=values["refxcol" if reference else "xcol"].strip(),
-        y=values["refycol" if reference else "ycol"].strip(),
-        flux=values[f"{prefix}fluxcol"].strip(),
-        units=units,
-        origin=int(values["pixel_origin"]),
-        magnitudes=values[f"{prefix}fluxunits"] == "mag",
-        min_flux=values[f"{prefix}minflux"],
-        max_flux=values[f"{prefix}maxflux"],
-        brightest=values["refnbright" if reference else "nbright"],
-        max_ruwe=values["abs_max_ruwe"] if reference else None,
-        drop_duplicates=values["abs_drop_duplicates"] if reference else False,
     )
 
 
@@ -231,51 +300,60 @@ def _workers(value: str) -> int:
     raise ParameterError("maximum_cores", value, "must be none, quarter, half, all or a number, at least 1")
 
 
-_AS_THEY_ARE = (
-    "save_fit_summary",
-    "save_matches",
-    "save_refcat",
-    "save_correction",
-    "save_plots",
-    "save_report",
-    "on_failure",
-    "dry_run",
-    "restart",
-)
-
-
 def _path(value: str) -> str:
     """A path as a shell would take it; empty for none."""
     return str(expanded(value)) if value.strip() else ""
 
 
-def _find(values: Mapping[str, Any]) -> FindConfig:
-    fields = {name: values[name] for name in FindConfig.__dataclass_fields__}
-    fields["connectivity"] = int(values["connectivity"])
-    kron = values["kron_params"]
-    fields["kron_params"] = (2.5, 1.4, 0.0) if kron is None else tuple(kron)
-    return FindConfig(**fields)
+def checked(keywords: Values) -> dict[str, Any]:
+    """Hold keywords against the spec, as stpipe does for the step.
 
+    Parameters
+    ----------
+    keywords : mapping
+        Values of some parameters.
 
-def _stage(stage: Stage, values: Mapping[str, Any], prefix: str) -> StageConfig:
-    """The same record for both stages; what has no parameter of its own there is common to both."""
-    names = set(StageConfig.__dataclass_fields__) - {"stage", "xoffset", "yoffset", "weighted", "error_floor"}
-    fields = {name: values[prefix + name if prefix + name in values else name] for name in names}
-    if stage is Stage.RELATIVE:
-        fields |= {"xoffset": values["xoffset"], "yoffset": values["yoffset"]}
-    else:
-        fields |= {"weighted": values["abs_weighted"], "error_floor": values["abs_error_floor"]}
-    config = StageConfig(stage=stage, **fields)
-    if config.separation <= math.sqrt(2.0) * config.tolerance:
-        least = math.sqrt(2.0) * config.tolerance
-        remedy = f"must be greater than sqrt(2) × {prefix}tolerance = {least:.3f}, or one source could match two"
-        raise ParameterError(f"{prefix}separation", config.separation, remedy)
-    return config
+    Returns
+    -------
+    dict
+        Of these parameters, in the type that the spec says.
+
+    Raises
+    ------
+    ParameterError
+        Names the parameter and says what it may be, or what was meant.
+    """
+    from configobj.validate import ValidateError, Validator
+
+    values = dict(keywords)
+    normalise(values)
+    checks = _checks()
+    known: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in checks:
+            raise ParameterError.of_message(explain(f"Extra value '{name}' in root"))
+        try:
+            known[name] = Validator().check(checks[name], value)
+        except ValidateError as error:
+            raise ParameterError.of_message(explain(f"Config parameter '{name}': {error}")) from None
+    return known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """A line of the spec in words."""
+    """A line of the spec in words.
+
+    Attributes
+    ----------
+    name : str
+        Of the parameter.
+    kind : str
+        What it may be.
+    default : str
+        Its value if nobody sets it.
+    purpose : str
+        What it is for.
+    """
 
     name: str
     kind: str
@@ -315,6 +393,11 @@ def describe(check: str) -> str:
     return words
 
 
+def _checks() -> dict[str, str]:
+    """The check of each parameter, as the spec has it."""
+    return dict(re.findall(r"^\s*(\w+) = (\w+\(.*\)) #", SPEC, re.MULTILINE))
+
+
 def explain(problem: str) -> str:
     """Add to a message of the validator what the parameter may be.
 
@@ -323,7 +406,7 @@ def explain(problem: str) -> str:
     problem : str
         As stpipe words it: ``Config parameter 'NAME': ...`` or ``Extra value 'NAME' in root``.
     """
-    checks = dict(re.findall(r"^\s*(\w+) = (\w+\(.*\)) #", SPEC, re.MULTILINE))
+    checks = _checks()
     if extra := re.match(r"Extra value '(\w+)'", problem):
         near = difflib.get_close_matches(extra[1], checks, n=1)
         hint = f": did you mean '{near[0]}'?" if near else "; see `strun -h tweakreg`"

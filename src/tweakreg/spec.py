@@ -1,5 +1,9 @@
 """The step's parameters as stpipe reads them: name, type, bounds, default, and what each is for."""
 
+import ast
+import re
+from typing import Any
+
 SPEC = """
     # Source finding
     save_catalogs = boolean(default=False) # Write the source catalogs that were found
@@ -124,3 +128,9 @@ SPEC = """
     maximum_cores = string(default='none') # Processes that find sources: none, quarter, half or all of the cores, or a number
     in_memory = boolean(default=True) # Keep exposures in memory, otherwise in temporary files
 """
+
+#: The value of each parameter that nobody sets: this is the one place where it stands.
+DEFAULTS: dict[str, Any] = {
+    name: ast.literal_eval(default)
+    for name, default in re.findall(r"^\s*(\w+) = \w+\(.*default=(.*)\) #", SPEC, re.MULTILINE)
+}

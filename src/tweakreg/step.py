@@ -7,22 +7,23 @@ from dataclasses import replace
 from os.path import expandvars
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from stpipe import Step
-from stpipe.config_parser import ConfigObj, load_config_file
-from stpipe.exceptions import StpipeExitException, ValidationError
+from stpipe.config_parser import ConfigObj
+from stpipe.exceptions import ValidationError
 from stpipe.library import AbstractModelLibrary
 from stpipe.step import get_disable_crds_steppars
 
-from tweakreg.errors import OutputError, ParameterError, ParameterFileError, TweakRegError
-from tweakreg.parameters import explain, make_config, normalise
+from tweakreg.errors import AlignmentFailedError, OutputError, TweakRegError
+from tweakreg.parameters import make_config, normalise
 from tweakreg.spec import SPEC
-from tweakreg.steppars import parameter_file
+from tweakreg.steppars import parameter_file, read_parameters
+from tweakreg.stpipe_glue import Interrupted, as_exit, origins_of, parameter_error
 
 if TYPE_CHECKING:
-    from tweakreg.pipeline.save import Run
-    from tweakreg.results.tree import Origins
+    from tweakreg.pipeline.run import RunResult
+    from tweakreg.results.record import Origins
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +37,9 @@ class TweakRegStep(Step):
     class_alias = "tweakreg"
     spec = SPEC
     save_results: bool
-    _done: Run | None
     _saved: list[Path]
-    _started: float
+    #: What the last run found out, to be looked at and plotted; None before one.
+    result: RunResult | None = None
 
     def process(self, *inputs: Any) -> AbstractModelLibrary:
         """Align exposures.
@@ -60,9 +61,8 @@ class TweakRegStep(Step):
         """
         from tweakreg.observatory.library import open_library
         from tweakreg.observatory.output import plan_outputs, run_name
-        from tweakreg.pipeline import run
-        from tweakreg.pipeline.reference import known_reference
-        from tweakreg.pipeline.save import Run
+        from tweakreg.pipeline.apply import Recording
+        from tweakreg.pipeline.run import RunResult, run
 
         try:
             config = make_config(self.get_pars())
@@ -71,72 +71,66 @@ class TweakRegStep(Step):
             if self.save_results:
                 outputs = plan_outputs(library, self._directory, self._suffix, self.output_file, self._ending)
                 filenames = [path.name for path in outputs]
-            reference = known_reference(config)
-            exposures = run.measure(library, config, self._directory)
-            alignment = run.align_exposures(exposures, reference, config)
-            done = run.apply(library, exposures, alignment, config, filenames, self._origins())
-            if not self.save_results:
+            else:
                 config = replace(config, save_fit_summary=False)
             name = run_name(library, self._suffix, self.output_file)
-            self._done = Run(name=name, directory=self._directory, config=config, alignment=alignment, done=done)
+            recording = Recording(filenames=filenames, origins=self._origins())
+            self.result = RunResult(run=run(library, config, name, recording), library=library)
             if config.dry_run:
                 log.info("dry_run: no exposure is changed or written")
                 self.save_results = False
         except TweakRegError as error:
-            raise _as_exit(error) from error
+            raise as_exit(error) from error
         except KeyboardInterrupt as interruption:
             raise Interrupted("interrupted: no exposure is written, inputs are as they were") from interruption
         return library
 
     def run(self, *args: Any) -> Any:
         """Run the step; see `process`. An output folder that is none is found before anything else."""
-        self._done, self._saved, self._started = None, [], perf_counter()
+        self.result, self._saved, started = None, [], perf_counter()
+        saves = bool(self.save_results)
+        try:
+            self._make_directory()
+            result = super().run(*args)
+            # Last, so that no table tells of exposures that could not be saved.
+            failed = self._write_about(started)
+            if failed and self.on_failure == "error":
+                from tweakreg.pipeline.run import failure_text
+
+                raise AlignmentFailedError(f"{failure_text(failed)}; all results are written", self.result)
+        except TweakRegError as error:
+            raise as_exit(error) from error
+        finally:
+            self.save_results = saves
+        return result
+
+    def _make_directory(self) -> None:
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            problem = f"output_dir = {self._directory} cannot be used as a folder: {error.strerror}"
-            raise _as_exit(OutputError(problem)) from error
-        saves = bool(self.save_results)
-        try:
-            result = super().run(*args)
-            # Last, so that no table tells of exposures that could not be saved.
-            failed: list[str] = [] if self._done is None else self._write_about()
-        except TweakRegError as error:
-            if isinstance(error, StpipeExitException):
-                raise
-            raise _as_exit(error) from error
-        finally:
-            self.save_results, self._done = saves, None
-        if failed and self.on_failure == "error":
-            from tweakreg.report.lines import counted
+            raise OutputError(f"output_dir = {self._directory} cannot be used as a folder: {error.strerror}") from error
 
-            some = ", ".join(failed[:3]) + (" and others" if len(failed) > 3 else "")
-            raise AlignmentFailedError(
-                f"{counted(len(failed), 'image')} could not be aligned: {some}; all results are written"
-            )
-        return result
-
-    def _write_about(self) -> list[str]:
+    def _write_about(self, started: float) -> list[str]:
         """Write what tells of the run, and say in a few lines how it ended; the images that failed."""
+        if self.result is None:  # it was skipped
+            return []
         from tweakreg.pipeline.save import save_all
         from tweakreg.report.lines import summary_lines
 
-        done = self._done
-        assert done is not None
         try:
-            written = save_all(done)
+            written = save_all(self.result.run, self._directory)
         except KeyboardInterrupt as interruption:
-            number = len(self._saved)
-            done_so_far = "all exposures are written" if number else "no exposure was to be written"
-            raise Interrupted(f"interrupted: {done_so_far}, what tells of the run is not complete") from interruption
-        failed = [tree["name"] for tree in done.trees if tree["status"] != "COMPLETE"]
-        for line in summary_lines(done.trees, [*self._saved, *written], perf_counter() - self._started):
+            done = "all exposures are written" if self._saved else "no exposure was to be written"
+            raise Interrupted(f"interrupted: {done}, what tells of the run is not complete") from interruption
+        records = self.result.records
+        failed = [record.name for record in records if not record.complete]
+        for line in summary_lines(records, [*self._saved, *written], perf_counter() - started):
             log.log(logging.WARNING if failed else logging.INFO, "%s", line)
         return failed
 
     def _origins(self) -> Origins:
         """Every parameter and where its value came from; "attribute" was set on the step itself."""
-        from tweakreg.results.tree import Origins
+        from tweakreg.results.record import Origins
 
         values, known = self.get_pars(), self._known_origins
         return Origins(
@@ -174,7 +168,7 @@ class TweakRegStep(Step):
             self._saved = save_library(model, outputs, self._suffix, self.output_file)
             return self._saved
         except TweakRegError as error:
-            raise _as_exit(error) from error
+            raise as_exit(error) from error
         except KeyboardInterrupt as interruption:
             raise Interrupted("interrupted while saving: none of the results is written") from interruption
 
@@ -184,7 +178,7 @@ class TweakRegStep(Step):
         try:
             super().__init__(*args, **kwargs)
         except ValidationError as error:
-            raise _as_exit(_parameter_error(error)) from None
+            raise as_exit(parameter_error(error)) from None
         given = dict.fromkeys(kwargs, "command line or keyword")
         self._known_origins = {name: (value, given.get(name, "default")) for name, value in self.get_pars().items()}
 
@@ -192,7 +186,7 @@ class TweakRegStep(Step):
     def from_config_section(cls, config: ConfigObj, *args: Any, **kwargs: Any) -> TweakRegStep:
         """Create the step from a configuration; a wrong value is one sentence and not a page."""
         normalise(config)
-        origins = _origins_of(config, kwargs.get("config_file"))
+        origins = origins_of(config, kwargs.get("config_file"))
         try:
             step = super().from_config_section(config, *args, **kwargs)
             step._known_origins = {
@@ -200,9 +194,9 @@ class TweakRegStep(Step):
             }
             return step  # type: ignore[no-any-return]
         except ValidationError as error:
-            problem = _parameter_error(error)
+            problem = parameter_error(error)
             log.error("%s", problem)
-            raise _as_exit(problem) from None
+            raise as_exit(problem) from None
 
     @classmethod
     def get_config_from_reference(
@@ -215,10 +209,11 @@ class TweakRegStep(Step):
         header = dataset if isinstance(dataset, dict) else cls._get_crds_parameters(dataset)[0]
         try:
             path = parameter_file(header) if header else None
-            config = ConfigObj() if path is None else _read_parameter_file(path, set(cls.load_spec_file()))
+            known = set(cls.load_spec_file())
+            config = ConfigObj() if path is None else ConfigObj(read_parameters(path, known))
         except TweakRegError as error:
             log.error("%s", error)  # strun says nothing of an error before the step runs
-            raise _as_exit(error) from error
+            raise as_exit(error) from error
         # The object is handed on, and what comes from elsewhere is merged into it.
         config.reference = (path, dict(config))
         return config
@@ -252,78 +247,3 @@ class TweakRegStep(Step):
         from tweakreg.observatory.library import ModelLibrary
 
         return ModelLibrary(init, **kwargs)
-
-
-class Interrupted(KeyboardInterrupt, StpipeExitException):
-    """Ctrl-C: strun ends with the shell's exit code for it, 130, and no traceback."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message)
-        self._exit_status = 130
-
-
-def _read_parameter_file(path: Path, known: set[str]) -> ConfigObj:
-    """A parameter reference file without what this version does not know."""
-    try:
-        config = load_config_file(str(path))
-    except Exception as error:  # configobj, asdf and yaml each raise their own
-        raise ParameterFileError(f"{path}: cannot be read as a parameter reference file ({error})") from error
-    if not str(config.get("class", "TweakRegStep")).endswith("TweakRegStep"):
-        raise ParameterFileError(f"{path}: holds parameters of {config['class']}, not of TweakRegStep")
-    hooks = {"pre_hooks", "post_hooks"}  # commands are not a reference file's to give
-    for name in [name for name in config if name not in (known | {"class", "name"}) - hooks]:
-        if name not in hooks or config[name]:
-            log.warning("%s: parameter '%s' does not exist here and is left out", path.name, name)
-        del config[name]
-    for name, value in config.items():
-        if isinstance(value, dict):
-            raise ParameterFileError(f"{path}: parameter '{name}' must be a value, not a section")
-    return config
-
-
-def _origins_of(config: ConfigObj, config_file: str | None) -> dict[str, str]:
-    """Which file, if any, gave each value of a configuration."""
-    reference, reference_values = getattr(config, "reference", ("", {}))
-    file_values = dict(load_config_file(str(config_file))) if config_file else {}
-    reference_values = dict(reference_values)
-    normalise(file_values)
-    normalise(reference_values)
-    origins = {}
-    for name, value in config.items():
-        if name in file_values and str(file_values[name]) == str(value):
-            origins[name] = f"parameter file {config_file}"
-        elif name in reference_values and str(reference_values[name]) == str(value):
-            origins[name] = f"reference file {Path(reference).name}"
-        else:
-            origins[name] = "command line or keyword"
-    return origins
-
-
-class AlignmentFailedError(TweakRegError, StpipeExitException):
-    """Images could not be aligned and on_failure is error; strun ends with exit code 3 after everything is saved."""
-
-    def __init__(self, message: str) -> None:
-        Exception.__init__(self, message)
-        self._exit_status = 3
-
-
-def _parameter_error(error: ValidationError) -> ParameterError:
-    """The validator's message in terms of the parameter."""
-    lines = [explain(line) for line in str(error).splitlines() if line.strip()]
-    return ParameterError.of_message("; ".join(lines))
-
-
-def _as_exit(error: TweakRegError) -> TweakRegError:
-    """The same error, also an `StpipeExitException`: strun then ends with code 1 and no traceback.
-
-    Callers in Python still catch it by its own class, such as `ParameterError`.
-    """
-    kind = type(error)
-    both = type(kind.__name__, (kind, StpipeExitException), {"__module__": kind.__module__, "__init__": _copy_error})
-    return cast(TweakRegError, both(error))
-
-
-def _copy_error(self: Any, error: TweakRegError) -> None:
-    Exception.__init__(self, *error.args)
-    self.__dict__.update(error.__dict__)
-    self._exit_status = 1

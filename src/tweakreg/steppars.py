@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from tweakreg.errors import ParameterFileError
+from tweakreg.spec import DEFAULTS
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +28,14 @@ REFTYPE = "pars-tweakregstep"
 #: the first run with an empty cache fetches all rules.
 SERVER_PATIENCE = 3.0
 LOOK_UP_PATIENCE = 60.0
+#: For one answer of the server, seconds, where CRDS_CLIENT_TIMEOUT_SECONDS says nothing; CRDS would wait for an hour.
+CLIENT_TIMEOUT = 10
+_CRDS_DEFAULT_TIMEOUT = 3600
 
 #: CRDS talks to no server of a name with this word and is content with its cache.
 _SERVERLESS = "https://serverless.invalid"
+#: Of two runs in threads, one at a time changes CRDS's server.
+_crds_lock = threading.Lock()
 
 
 def parameter_file(header: Mapping[str, Any]) -> Path | None:
@@ -70,6 +77,74 @@ def parameter_file(header: Mapping[str, Any]) -> Path | None:
     else:
         log.info("Parameters for %s from the %s file %s", what, "packaged" if word in WORDS else "user's", path)
     return path
+
+
+def reference_parameters(header: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """What the parameter reference file of a data set says, and its name; as the step uses it, switched off alike.
+
+    Parameters
+    ----------
+    header : mapping
+        Flat metadata; empty where there are none.
+
+    Raises
+    ------
+    ParameterFileError
+        As for `parameter_file` and `read_parameters`.
+    """
+    off = os.environ.get("STPIPE_DISABLE_CRDS_STEPPARS", "").strip().lower() in ("true", "t", "yes", "y", "1")
+    path = parameter_file(header) if header and not off else None
+    return ("", {}) if path is None else (path.name, read_parameters(path, DEFAULTS))
+
+
+def read_parameters(path: Path, known: Collection[str]) -> dict[str, Any]:
+    """A parameter reference file without what this version does not know.
+
+    Parameters
+    ----------
+    path : Path
+        ASDF as CRDS has it, or a configuration file of stpipe's.
+    known : collection of str
+        Names of the parameters that exist.
+
+    Raises
+    ------
+    ParameterFileError
+        It cannot be read, or holds parameters of another step.
+    """
+    try:
+        kind, values = _contents(path)
+    except Exception as error:  # configobj, asdf and yaml each raise their own
+        raise ParameterFileError(f"{path}: cannot be read as a parameter reference file ({error})") from error
+    if not kind.endswith("TweakRegStep"):
+        raise ParameterFileError(f"{path}: holds parameters of {kind}, not of TweakRegStep")
+    hooks = {"pre_hooks", "post_hooks"}  # commands are not a reference file's to give
+    for name in [name for name in values if name not in set(known) - hooks]:
+        if name not in hooks or values[name]:
+            log.warning("%s: parameter '%s' does not exist here and is left out", path.name, name)
+        del values[name]
+    for name, value in values.items():
+        if isinstance(value, dict):
+            raise ParameterFileError(f"{path}: parameter '{name}' must be a value, not a section")
+    return values
+
+
+def _contents(path: Path) -> tuple[str, dict[str, Any]]:
+    """The class that a file has parameters for, and these."""
+    import asdf
+
+    with path.open("rb") as file:
+        is_asdf = file.read(5) == b"#ASDF"
+    if is_asdf:
+        with asdf.open(path, lazy_load=False, memmap=False) as contents:
+            tree = contents.tree
+            return str(tree.get("class", "TweakRegStep")), dict(tree["parameters"])
+    from configobj import ConfigObj
+
+    values = ConfigObj(str(path), raise_errors=True).dict()
+    kind = str(values.pop("class", "TweakRegStep"))
+    values.pop("name", None)
+    return kind, values
 
 
 def select(header: Mapping[str, Any], folder: Path) -> Path | None:
@@ -116,7 +191,7 @@ def _crds_is_configured() -> bool:
 def _from_crds(header: Mapping[str, Any]) -> Path | None:
     """Ask CRDS, in whatever state it is; None where it has no file or no answer."""
     try:
-        found = _within(LOOK_UP_PATIENCE, lambda: _ask_crds(header))
+        found = _ask_crds(header)
     except (Exception, SystemExit) as error:  # crds ends the process where it finds neither server nor cache
         reason = str(error).strip() or type(error).__name__
         log.warning("CRDS does not answer (%s)", reason.splitlines()[0])
@@ -132,25 +207,42 @@ def _ask_crds(header: Mapping[str, Any]) -> str:
     url = os.environ.get("CRDS_SERVER_URL", "")
     if not url or _answers(url):
         try:
-            return _best_reference(header)
+            with _crds_settings():
+                return _within(LOOK_UP_PATIENCE, lambda: _best_reference(header))
         except (Exception, SystemExit):
             if not url:
                 raise
     log.warning("the CRDS server %s does not answer: only files in the cache are used", url)
-    from crds.client import api
+    with _crds_settings(_SERVERLESS):
+        return _within(LOOK_UP_PATIENCE, lambda: _best_reference(header))
 
-    before = api.get_crds_server()
-    api.set_crds_server(_SERVERLESS)
-    try:
-        return _best_reference(header)
-    finally:
-        api.set_crds_server(before)
+
+@contextmanager
+def _crds_settings(server: str = "") -> Iterator[None]:
+    """CRDS with our time-out, and with a server of its own if one is given; both are as before afterwards.
+
+    They belong to the whole process: they are set here, one run at a time, and not in a thread that may outlive
+    our patience. CRDS writes its default into the environment when it is imported, so that is what nobody has set.
+    """
+    from crds.client import api
+    from crds.core import config
+
+    with _crds_lock:
+        before, timeout = api.get_crds_server(), config.get_client_timeout_seconds()
+        if timeout == _CRDS_DEFAULT_TIMEOUT:
+            config.CLIENT_TIMEOUT.set(CLIENT_TIMEOUT)
+        if server:
+            api.set_crds_server(server)
+        try:
+            yield
+        finally:
+            config.CLIENT_TIMEOUT.set(timeout)
+            api.set_crds_server(before)
 
 
 def _best_reference(header: Mapping[str, Any]) -> str:
     import crds
 
-    os.environ.setdefault("CRDS_CLIENT_TIMEOUT_SECONDS", "10")
     return str(crds.getreferences(dict(header), reftypes=[REFTYPE], observatory="jwst")[REFTYPE])
 
 

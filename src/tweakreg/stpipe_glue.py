@@ -1,22 +1,62 @@
-"""What stpipe is told about this package."""
+"""Between the step and stpipe: exit codes, the validator's words, and where the value of a parameter came from."""
 
-from importlib.metadata import PackageNotFoundError, distribution
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, cast
+
+from stpipe.config_parser import ConfigObj, load_config_file
+from stpipe.exceptions import StpipeExitException, ValidationError
+
+from tweakreg.errors import ParameterError, TweakRegError
+from tweakreg.parameters import explain, normalise
 
 
-def get_steps() -> list[tuple[str, str | None, bool]]:
-    """Steps as (class, alias, is it a pipeline).
+class Interrupted(KeyboardInterrupt, StpipeExitException):
+    """Ctrl-C: strun ends with the shell's exit code for it, 130, and no traceback."""
 
-    The alias belongs to the calibration packages where one of them is installed:
-    stpipe refuses an alias that two packages claim. The class path works everywhere.
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self._exit_status = 130
+
+
+def origins_of(config: ConfigObj, config_file: str | None) -> dict[str, str]:
+    """Which file, if any, gave each value of a configuration."""
+    reference, reference_values = getattr(config, "reference", ("", {}))
+    file_values = dict(load_config_file(str(config_file))) if config_file else {}
+    reference_values = dict(reference_values)
+    normalise(file_values)
+    normalise(reference_values)
+    origins = {}
+    for name, value in config.items():
+        if name in file_values and str(file_values[name]) == str(value):
+            origins[name] = f"parameter file {config_file}"
+        elif name in reference_values and str(reference_values[name]) == str(value):
+            origins[name] = f"reference file {Path(reference).name}"
+        else:
+            origins[name] = "command line or keyword"
+    return origins
+
+
+def parameter_error(error: ValidationError) -> ParameterError:
+    """The validator's message in terms of the parameter."""
+    lines = [explain(line) for line in str(error).splitlines() if line.strip()]
+    return ParameterError.of_message("; ".join(lines))
+
+
+def as_exit(error: TweakRegError) -> TweakRegError:
+    """The same error, also an `StpipeExitException`: strun then ends with its code and no traceback.
+
+    Callers in Python still catch it by its own class, such as `ParameterError`.
     """
-    alias = None if _installed("jwst") or _installed("romancal") else "tweakreg"
-    return [("tweakreg.TweakRegStep", alias, False)]
+    if isinstance(error, StpipeExitException):
+        return cast(TweakRegError, error)
+    kind = type(error)
+    both = type(kind.__name__, (kind, StpipeExitException), {"__module__": kind.__module__, "__init__": _copy_error})
+    return cast(TweakRegError, both(error))
 
 
-def _installed(name: str) -> bool:
-    # Not find_spec: a folder of that name in the current directory is no installation.
-    try:
-        distribution(name)
-    except PackageNotFoundError:
-        return False
-    return True
+def _copy_error(self: Any, error: TweakRegError) -> None:
+    Exception.__init__(self, *error.args)
+    self.__dict__.update(error.__dict__)
+    self._exit_status = error.exit_status

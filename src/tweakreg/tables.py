@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from astropy.table import Table
 
 from tweakreg.errors import CatalogError, first_line
 from tweakreg.plane import Floats
+from tweakreg.process import silenced
 
 #: Where astropy keeps units and metadata in a parquet file.
 _YAML = b"table_meta_yaml"
@@ -27,8 +27,7 @@ def read_table(path: str | Path) -> Table:
     """
     if not Path(path).is_file():
         raise CatalogError(path, "the catalog does not exist")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with silenced():
         try:
             return read_parquet(path) if Path(path).suffix == ".parquet" else Table.read(path)
         except Exception:  # astropy's readers raise anything

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
 import signal
 import sys
@@ -11,27 +10,13 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager
 from typing import TypeVar
 
 from tweakreg.errors import WorkerError
+from tweakreg.process import silenced
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
-
-
-@contextmanager
-def quick_collection() -> Iterator[None]:
-    """Make Python look for unused objects among new ones only.
-
-    Datamodels and figures hold themselves in cycles; looking through all that numpy, astropy and
-    the rest have made, again and again, takes longer than opening an exposure or drawing it.
-    """
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 def share_out(
@@ -101,11 +86,10 @@ def _pool(size: int) -> ProcessPoolExecutor:
     method = _start_method()
     context = multiprocessing.get_context(method)
     if method == "forkserver":
-        context.set_forkserver_preload(["tweakreg.pipeline.run"])
+        context.set_forkserver_preload(["tweakreg.pipeline.measure"])
     pool = ProcessPoolExecutor(size, mp_context=context, initializer=_be_quiet)
-    with warnings.catch_warnings():
-        # Python warns of threads of the BLAS, which know how to be forked; see below for the others.
-        warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+    # Python warns of threads of the BLAS, which know how to be forked; see below for the others.
+    with silenced(DeprecationWarning, "This process .* is multi-threaded"):
         pool.submit(_be_quiet)
     return pool
 

@@ -12,7 +12,7 @@ from tweakreg.alignment.match import find_offset, isolated, mutual_pairs
 from tweakreg.alignment.trust import held_out_worsening, scan_probability
 from tweakreg.errors import SingularFitError
 from tweakreg.plane import MAS_PER_ARCSEC, Floats, Ints
-from tweakreg.records import Affine, Fit, Match, OffsetPeak, Outcome, Sources, StageConfig, StageResult
+from tweakreg.records import Affine, Detail, Fit, Match, OffsetPeak, Outcome, Sources, StageConfig, StageResult
 
 #: Pairs within this many standard deviations (per axis) of the fit belong to it: 4e-6 of true ones do not.
 _REACH_SIGMA = 5.0
@@ -68,7 +68,7 @@ def register(
         if results and narrow.tolerance < 2.0 * pixel_scale:
             break
         results.append(_register_once(image, reference, narrow, pixel_scale, footprint, len(results) + 1))
-        if results[-1].outcome not in (Outcome.TOO_FEW_MATCHES, Outcome.AMBIGUOUS):
+        if not results[-1].outcome.narrower_may_help:
             break
     return results[-1] if results[-1].outcome is Outcome.ALIGNED else results[0]
 
@@ -81,7 +81,7 @@ def _register_once(
 
     peak: OffsetPeak | None = None
 
-    def result(outcome: Outcome, detail: str, match: Match | None = None, fit: Fit | None = None) -> StageResult:
+    def result(outcome: Outcome, detail: Detail, match: Match | None = None, fit: Fit | None = None) -> StageResult:
         return StageResult(
             stage=config.stage,
             outcome=outcome,
@@ -92,43 +92,61 @@ def _register_once(
             peak=peak,
         )
 
+    def few(what: str, found: int) -> Detail:
+        return Detail(f"{{found}} of {{needed}} {what}", {"found": found, "needed": needed})
+
     if len(image) < needed:
-        return result(Outcome.TOO_FEW_SOURCES, f"{len(image)} of {needed} sources")
+        return result(
+            Outcome.TOO_FEW_SOURCES, Detail("{sources} of {needed} sources", {"sources": len(image), "needed": needed})
+        )
     if len(reference) < needed:
-        return result(Outcome.TOO_FEW_MATCHES, f"{len(reference)} of {needed} sources in the reference")
+        return result(
+            Outcome.TOO_FEW_MATCHES,
+            Detail("{stars} of {needed} sources in the reference", {"stars": len(reference), "needed": needed}),
+        )
     peak = _offset_peak(image, reference, config, pixel_scale)
     if peak is None:
-        return result(Outcome.TOO_FEW_MATCHES, f"0 of {needed} matches")
+        return result(Outcome.TOO_FEW_MATCHES, few("matches", 0))
     try:
         pairs = _with_weight(image, reference, _settle_pairs(image, reference, config, peak, pixel_scale))
         if len(pairs.image) < needed:
-            return result(Outcome.TOO_FEW_MATCHES, f"{len(pairs.image)} of {needed} matches")
+            return result(Outcome.TOO_FEW_MATCHES, few("matches", len(pairs.image)))
         weight = _weight(image, reference, config, pairs)
         fit = _final_fit(image, reference, config, pairs, weight)
     except SingularFitError as error:
-        return result(Outcome.SINGULAR, str(error))
+        return result(Outcome.SINGULAR, Detail(str(error)))
     match = _judge(image, reference, config, pairs, weight, fit.affine, n_tries)
     doubt = _doubt(config, peak, match, fit, footprint)
-    return result(*(doubt or (Outcome.ALIGNED, "")), match, fit)
+    return result(*(doubt or (Outcome.ALIGNED, Detail())), match, fit)
 
 
 def _doubt(
     config: StageConfig, peak: OffsetPeak, match: Match, fit: Fit, footprint: Floats
-) -> tuple[Outcome, str] | None:
+) -> tuple[Outcome, Detail] | None:
     """Why a fit is not to be believed, if so."""
     if match.false_probability > config.max_false_prob:
-        numbers = f"{len(match)} matches, {match.expected_false:.1f} expected by chance"
-        return Outcome.AMBIGUOUS, f"{numbers}, p = {match.false_probability:.2g}"
+        words = "{matches} matches, {expected:.1f} expected by chance, p = {probability:.2g}"
+        numbers = {
+            "matches": len(match),
+            "expected": match.expected_false,
+            "probability": match.false_probability,
+        }
+        return Outcome.AMBIGUOUS, Detail(words, numbers)
     if peak.rival_share > config.max_rival:
-        return Outcome.AMBIGUOUS, f"another offset has {peak.rival_share:.0%} of the matches"
+        return Outcome.AMBIGUOUS, Detail("another offset has {share:.0%} of the matches", {"share": peak.rival_share})
     if 2 * fit.n_used < max(config.minobj, 2 * MIN_STARS[config.fitgeometry]):
-        return Outcome.TOO_FEW_MATCHES, f"clipping leaves {fit.n_used} of {len(match)}"
+        return Outcome.TOO_FEW_MATCHES, Detail(
+            "clipping leaves {used} of {matches}", {"used": fit.n_used, "matches": len(match)}
+        )
     worsening = _worsening(config, match, fit)
     if worsening > config.max_worsening:
-        return Outcome.WORSE, f"by {worsening:.1f} standard errors"
+        return Outcome.WORSE, Detail("by {sigma:.1f} standard errors", {"sigma": worsening})
     moved = float(np.linalg.norm(fit.affine(footprint) - footprint, axis=1).max())
     if moved > config.largest_correction:
-        return Outcome.TOO_LARGE, f'a corner would move by {moved:.2f}", more than {config.largest_correction:.2f}"'
+        return Outcome.TOO_LARGE, Detail(
+            'a corner would move by {moved:.2f}", more than {largest:.2f}"',
+            {"moved": moved, "largest": config.largest_correction},
+        )
     return None
 
 

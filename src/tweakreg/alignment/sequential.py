@@ -3,43 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tweakreg.alignment.merge import MergedCatalog
 from tweakreg.alignment.overlap import group_outlines, largest_component, outline, overlap_areas
 from tweakreg.alignment.register import register
+from tweakreg.alignment.solver import Component, Group, Order
 from tweakreg.plane import Floats
 from tweakreg.records import Affine, Outcome, PlaneImage, Sources, StageConfig, StageResult
 
 #: Within a group, whose images keep their places to each other, detections this near are one star.
 _SAME_STAR_PIXELS = 2.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
-    """Images that receive one correction, as one catalog."""
-
-    name: str
-    sources: Sources
-    footprint: Floats
-    pixel_scale: float
-
-
-@dataclass(slots=True)
-class Component:
-    """Groups that are aligned to each other, and their stars."""
-
-    reference: str
-    stars: MergedCatalog
-    corrections: dict[str, Affine]
-    results: dict[str, StageResult] = field(default_factory=dict)
-    #: Next to which member a group was put, and how many detections of a star it was matched with.
-    parents: dict[str, str] = field(default_factory=dict)
-    depths: dict[str, int] = field(default_factory=dict)
-    #: Why the groups that were tried did not join.
-    refused: dict[str, StageResult] = field(default_factory=dict)
 
 
 def make_groups(images: Sequence[PlaneImage]) -> list[Group]:
@@ -70,54 +46,30 @@ def _group_sources(images: list[PlaneImage], name: str) -> Sources:
     return replace(stars.sources, name=name)
 
 
-def align_relative(
+def align_sequentially(
     images: Sequence[PlaneImage],
-    groups: list[Group],
+    groups: Sequence[Group],
     config: StageConfig,
-    *,
-    enforce_user_order: bool,
-    expand_refcat: bool,
+    order: Order,
     on_placed: Callable[[], None] = lambda: None,
 ) -> list[Component]:
-    """Align groups to each other.
-
-    Parameters
-    ----------
-    images : sequence of PlaneImage
-    groups : list of Group
-        Of these images, from `make_groups`.
-    config : StageConfig
-    enforce_user_order : bool
-        Take the first group as reference and the others in their order.
-    expand_refcat : bool
-        Match with all stars seen so far. Otherwise a group that overlaps the reference
-        group is matched with that group's stars, and with all stars only if this fails
-        or they do not overlap, so that a chain of overlaps holds together.
-    on_placed : callable
-        Called for each group whose place is found.
-
-    Returns
-    -------
-    list of Component
-        Every group is in one of them; the one with most groups is first. A group that
-        failed never gives its stars to others, but it may be the reference of another component.
-    """
+    """Align one group after another to what is already aligned; see `tweakreg.alignment.solver.Solver`."""
     areas = overlap_areas(group_outlines(images))
-    order = _Order(groups, areas, enforce_user_order, expand_refcat)
+    queue = _Queue(groups, areas, order.enforce_user_order, order.expand_refcat)
     remaining = list(range(len(groups)))
     components: list[Component] = []
     while remaining:
-        component = _grow(order, remaining, config, on_placed)
+        component = _grow(queue, remaining, config, on_placed)
         components.append(component)
         remaining = [i for i in remaining if groups[i].name not in component.corrections]
     return sorted(components, key=lambda component: -len(component.corrections))
 
 
 @dataclass(frozen=True, slots=True)
-class _Order:
+class _Queue:
     """Which group comes first, and which next."""
 
-    groups: list[Group]
+    groups: Sequence[Group]
     areas: Floats
     enforce_user_order: bool
     expand_refcat: bool
@@ -147,10 +99,10 @@ class _Order:
         return max(candidates, key=lambda i: (self.areas[i, members].sum(), -i))
 
 
-def _grow(order: _Order, remaining: list[int], config: StageConfig, on_placed: Callable[[], None]) -> Component:
+def _grow(queue: _Queue, remaining: list[int], config: StageConfig, on_placed: Callable[[], None]) -> Component:
     """Start from a reference and add every group that can be aligned to it or to what was added."""
-    groups, areas = order.groups, order.areas
-    start = order.first(remaining, config.minobj)
+    groups, areas = queue.groups, queue.areas
+    start = queue.first(remaining, config.minobj)
     reference = groups[start]
     component = Component(
         reference=reference.name, stars=MergedCatalog(reference.sources), corrections={reference.name: Affine()}
@@ -164,10 +116,10 @@ def _grow(order: _Order, remaining: list[int], config: StageConfig, on_placed: C
         candidates = [i for i in pending if neighbours[i] > neighbours_tried[i]]
         if not candidates:
             return component
-        chosen = order.next(candidates, members)
+        chosen = queue.next(candidates, members)
         neighbours_tried[chosen] = neighbours[chosen]
         group = groups[chosen]
-        fixed = None if order.expand_refcat or areas[chosen, start] <= 0.0 else reference.sources
+        fixed = None if queue.expand_refcat or areas[chosen, start] <= 0.0 else reference.sources
         result, grown = _attempt(group, fixed, component.stars, config)
         if result.outcome is not Outcome.ALIGNED or result.fit is None or result.match is None:
             component.refused[group.name] = result

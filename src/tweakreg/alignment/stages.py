@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tweakreg.alignment.register import register
-from tweakreg.alignment.sequential import Component, Group, align_relative, make_groups
+from tweakreg.alignment.sequential import align_sequentially, make_groups
+from tweakreg.alignment.solver import Component, Group, Order, Solver
 from tweakreg.alignment.uncertainty import covariances
-from tweakreg.plane import TangentPlane
-from tweakreg.records import Alignment, Outcome, PlaneImage, Sources, Stage, StageConfig, StageResult
+from tweakreg.plane import Floats, TangentPlane
+from tweakreg.records import (
+    Affine,
+    Alignment,
+    Detail,
+    Outcome,
+    PlaneCatalog,
+    PlaneImage,
+    Sources,
+    Stage,
+    StageConfig,
+    StageResult,
+)
 
 
 def align(
@@ -19,13 +31,11 @@ def align(
     plane: TangentPlane,
     relative: StageConfig,
     absolute: StageConfig | None = None,
-    reference: Sources | None = None,
+    catalog: PlaneCatalog | None = None,
     *,
-    by_epoch: Mapping[str, Sources] | None = None,
-    reference_problem: str = "",
-    enforce_user_order: bool = False,
-    expand_refcat: bool = False,
+    order: Order | None = None,
     on_placed: Callable[[], None] = lambda: None,
+    solver: Solver = align_sequentially,
 ) -> Alignment:
     """Align images to each other and, if asked for, to a reference catalog.
 
@@ -34,20 +44,20 @@ def align(
     images : sequence of PlaneImage
         Positions and footprints on `plane`.
     plane : TangentPlane
+        The common plane.
     relative : StageConfig
+        Parameters of the relative stage.
     absolute : StageConfig, optional
-        Without it only the relative stage is done.
-    reference : Sources, optional
-        The reference catalog on `plane`; None with `absolute` means that it could not be had.
-    by_epoch : mapping of group to Sources, optional
-        The reference catalog at the epoch of each group, where its stars move: groups of one epoch share
-        one object, and are tied to it on their own; with `reference`, all together, where that fails.
-    reference_problem : str
-        Why there is no reference catalog.
-    enforce_user_order, expand_refcat : bool
-        See `tweakreg.alignment.sequential.align_relative`.
+        Those of the absolute stage; without them only the relative stage is done.
+    catalog : PlaneCatalog, optional
+        The reference catalog on `plane`. Groups of one epoch are tied to it on their own; with the others, where that
+        fails.
+    order : Order, optional
+        In which order groups are taken; by overlap if it is not given.
     on_placed : callable
         Called for each group whose place is found.
+    solver : Solver
+        How groups are put to each other.
 
     Returns
     -------
@@ -55,63 +65,103 @@ def align(
         Corrections only where they are to be applied: the largest set of groups that
         hold together, and every set that the reference catalog ties.
     """
+    order = order or Order()
     groups = make_groups(images)
-
-    def together(images: Sequence[PlaneImage], groups: list[Group], on_placed: Callable[[], None]) -> list[Component]:
-        order = {"enforce_user_order": enforce_user_order, "expand_refcat": expand_refcat}
-        return align_relative(images, groups, relative, **order, on_placed=on_placed)
-
-    components = together(images, groups, on_placed)
-    relative_results = _relative_results(groups, components, relative)
-    corrections = dict(components[0].corrections) if components else {}
-    known = covariances(components[0], None) if components else {}
-    stars = components[0].stars.sources_with_errors if components else None
+    components = solver(images, groups, relative, order, on_placed)
+    results = _relative_results(groups, components, relative)
+    main = components[0] if components else None
+    corrections = {} if main is None else dict(main.corrections)
+    errors = {} if main is None else covariances(main, None)
+    stars = None if main is None else main.stars.sources_with_errors
     if absolute is None:
-        absolute_results = {
-            group.name: StageResult(stage=Stage.ABSOLUTE, outcome=Outcome.NOT_REQUESTED) for group in groups
-        }
-    else:
-        parts = [
-            (part, catalog)
-            for names, catalog in _epochs(groups, by_epoch)
-            for part in together(
-                [image for image in images if image.group in names],
-                [group for group in groups if group.name in names],
-                lambda: None,
-            )
-        ]
-        absolute_results = {}
-        tied: list[Sources] = []
-        for part, names, tie in _ties(components, parts, groups, absolute, reference, reference_problem):
-            absolute_results.update(dict.fromkeys(names, tie))
-            if tie.outcome is not Outcome.ALIGNED or tie.fit is None:
-                continue
-            errors = covariances(part, tie.fit)
-            for name in names:
-                corrections[name], known[name] = tie.fit.affine.after(part.corrections[name]), errors[name]
-                relative_results[name] = _excused(relative_results[name])
-            if len(names) == len(part.corrections) and components[0].corrections.keys() & names:
-                tied.append(part.stars.sources_with_errors.moved(tie.fit.affine))
-        stars = Sources.joined(tied, components[0].stars.name) if tied else stars
+        not_asked = StageResult(stage=Stage.ABSOLUTE, outcome=Outcome.NOT_REQUESTED)
+        return Alignment(
+            plane=plane,
+            relative=results,
+            absolute={group.name: not_asked for group in groups},
+            corrections=corrections,
+            covariances=errors,
+            stars=stars,
+        )
+    catalog = catalog or PlaneCatalog(sources=None)
+    epochs = catalog.epochs if len(catalog.epochs) > 1 else ()
+    parts = [
+        (part, each.sources)
+        for each in epochs
+        for part in solver(
+            [image for image in images if image.group in each.groups],
+            [group for group in groups if group.name in each.groups],
+            relative,
+            order,
+            lambda: None,
+        )
+    ]
+    ties = list(_ties(components, parts, groups, absolute, replace(catalog, epochs=epochs)))
+    holding = [tie for tie in ties if tie.holds]
+    for tie in holding:
+        corrections |= tie.corrections
+        errors |= tie.covariances
+    tied = {name for tie in holding for name in tie.groups}
+    # Only sets that are tied as a whole, and of these the main one and its epochs: they are one catalog.
+    merged = [tie.stars for tie in holding if tie.whole and main is not None and main.corrections.keys() & tie.groups]
     return Alignment(
         plane=plane,
-        relative=relative_results,
-        absolute=absolute_results,
+        relative={name: _excused(result) if name in tied else result for name, result in results.items()},
+        absolute={name: tie.result for tie in ties for name in tie.groups},
         corrections=corrections,
-        covariances=known,
-        stars=stars,
+        covariances=errors,
+        stars=Sources.joined(merged, stars.name) if merged and stars is not None else stars,
     )
 
 
-def _epochs(groups: list[Group], by_epoch: Mapping[str, Sources] | None) -> list[tuple[set[str], Sources]]:
-    """The groups of each epoch and their catalog; nothing if all are of one epoch."""
-    catalogs = {} if by_epoch is None else {id(by_epoch[group.name]): by_epoch[group.name] for group in groups}
-    if by_epoch is None or len(catalogs) < 2:
-        return []
-    return [
-        ({group.name for group in groups if id(by_epoch[group.name]) == key}, catalog)
-        for key, catalog in catalogs.items()
-    ]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tie:
+    """A component tied to the reference catalog.
+
+    Attributes
+    ----------
+    component : Component
+        Whose stars were fitted.
+    groups : tuple of str
+        Those of its groups that it is for.
+    result : StageResult
+        How it ended.
+    """
+
+    component: Component
+    groups: tuple[str, ...]
+    result: StageResult
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is to be applied."""
+        return self.result.outcome is Outcome.ALIGNED
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is for all groups of the component."""
+        return len(self.groups) == len(self.component.corrections)
+
+    @property
+    def _affine(self) -> Affine:
+        assert self.result.fit is not None
+        return self.result.fit.affine
+
+    @property
+    def corrections(self) -> dict[str, Affine]:
+        """Of its groups, both stages together."""
+        return {name: self._affine.after(self.component.corrections[name]) for name in self.groups}
+
+    @property
+    def covariances(self) -> dict[str, Floats]:
+        """Of these corrections."""
+        known = covariances(self.component, self.result.fit)
+        return {name: known[name] for name in self.groups}
+
+    @property
+    def stars(self) -> Sources:
+        """Those of the component where the tie puts them."""
+        return self.component.stars.sources_with_errors.moved(self._affine)
 
 
 def _ties(
@@ -119,9 +169,8 @@ def _ties(
     parts: list[tuple[Component, Sources]],
     groups: list[Group],
     config: StageConfig,
-    reference: Sources | None,
-    problem: str,
-) -> Iterator[tuple[Component, list[str], StageResult]]:
+    catalog: PlaneCatalog,
+) -> Iterator[_Tie]:
     """Fit stars to the catalog: groups that hold together, which of them it is for, and how it ended.
 
     Where the stars move, the groups of each epoch are fitted on their own, aligned to each other without those
@@ -131,72 +180,70 @@ def _ties(
     by_name = {group.name: group for group in groups}
     left = set(by_name)
     for part, its_catalog in parts:
-        tie = _tie(part, by_name, config, its_catalog, problem)
-        if tie.outcome is Outcome.ALIGNED:
+        result = _tie(part, by_name, config, its_catalog, "")
+        if result.outcome is Outcome.ALIGNED:
             left -= part.corrections.keys()
-            yield part, list(part.corrections), tie
-    catalogs: dict[str, Sources | None] = dict.fromkeys(by_name, reference)
-    catalogs |= {name: catalog for part, catalog in parts for name in part.corrections}
+            yield _Tie(component=part, groups=tuple(part.corrections), result=result)
+    epochs: list[tuple[set[str], Sources | None]] = [(set(each.groups), each.sources) for each in catalog.epochs]
+    epochs = epochs or [(set(by_name), catalog.sources)]
     for component in components:
-        names = [name for name in component.corrections if name in left]
         # The stars of all epochs stand where the reference group saw them: each epoch goes by its own catalog.
-        for key in dict.fromkeys(id(catalogs[name]) for name in names):
-            of_epoch = [name for name in names if id(catalogs[name]) == key]
-            catalog = catalogs[of_epoch[0]]
-            yield component, of_epoch, _tie(component, by_name, config, catalog, problem)
+        for of_epoch, sources in epochs:
+            names = tuple(name for name in component.corrections if name in left & of_epoch)
+            if names:
+                result = _tie(component, by_name, config, sources, catalog.problem)
+                yield _Tie(component=component, groups=names, result=result)
 
 
 def _relative_results(groups: list[Group], components: list[Component], config: StageConfig) -> dict[str, StageResult]:
     """What became of each group in the relative stage: only the first component counts as aligned."""
-    if not components:
-        return {}
+    return {group.name: _relative_result(group, len(groups), components, config) for group in groups}
+
+
+def _relative_result(group: Group, n_groups: int, components: list[Component], config: StageConfig) -> StageResult:
     main = components[0]
-    alone = len(main.corrections) == 1
 
-    def reason(group: Group) -> StageResult:
-        if len(groups) == 1:
-            return StageResult(stage=Stage.RELATIVE, outcome=Outcome.NOT_NEEDED)
-        if len(group.sources) < config.minobj:
-            detail = f"{len(group.sources)} of {config.minobj} sources"
-            return StageResult(stage=Stage.RELATIVE, outcome=Outcome.TOO_FEW_SOURCES, detail=detail)
-        if not alone and group.name in main.results:
-            return main.results[group.name]
-        if group.name == main.reference and not alone:
-            return StageResult(stage=Stage.RELATIVE, outcome=Outcome.REFERENCE)
-        tried = [component.refused[group.name] for component in components if group.name in component.refused]
-        if tried:
-            return tried[0]
-        if any(group.name == component.reference and component.refused for component in components):
-            return StageResult(stage=Stage.RELATIVE, outcome=Outcome.NOTHING_ALIGNED)
-        apart = max((len(c.corrections) for c in components if group.name in c.corrections), default=1)
-        if apart > 1:
-            detail = f"{apart} groups that hold together, apart from {len(main.corrections)} others"
-            return StageResult(stage=Stage.RELATIVE, outcome=Outcome.NOT_TIED, detail=detail)
-        return StageResult(stage=Stage.RELATIVE, outcome=Outcome.NO_OVERLAP)
+    def ended(outcome: Outcome, words: str = "", **numbers: float) -> StageResult:
+        return StageResult(stage=Stage.RELATIVE, outcome=outcome, detail=Detail(words, numbers))
 
-    return {group.name: reason(group) for group in groups}
+    if n_groups == 1:
+        return ended(Outcome.NOT_NEEDED)
+    if len(group.sources) < config.minobj:
+        return ended(
+            Outcome.TOO_FEW_SOURCES, "{found} of {needed} sources", found=len(group.sources), needed=config.minobj
+        )
+    if not main.alone and group.name in main.results:
+        return main.results[group.name]
+    if not main.alone and group.name == main.reference:
+        return ended(Outcome.REFERENCE)
+    tried = [component.refused[group.name] for component in components if group.name in component.refused]
+    if tried:
+        return tried[0]
+    if any(group.name == component.reference and component.refused for component in components):
+        return ended(Outcome.NOTHING_ALIGNED)
+    apart = max((len(each.corrections) for each in components if group.name in each.corrections), default=1)
+    if apart > 1:
+        words = "{groups} groups that hold together, apart from {others} others"
+        return ended(Outcome.NOT_TIED, words, groups=apart, others=len(main.corrections))
+    return ended(Outcome.NO_OVERLAP)
 
 
 def _excused(result: StageResult) -> StageResult:
     """A group that the reference catalog ties need not be tied to the others as well."""
-    tied = {Outcome.ALIGNED, Outcome.REFERENCE, Outcome.NOT_NEEDED, Outcome.NO_OVERLAP}
-    if result.outcome in tied:
+    # One that is not tied for another reason says so already.
+    if result.outcome.succeeded or (result.outcome.catalog_replaces and result.outcome is not Outcome.NOT_TIED):
         return result
     why = result.outcome.brief
-    detail = f"{why} ({result.detail})" if result.detail else why
-    return replace(result, outcome=Outcome.NOT_TIED, detail=detail)
+    words = f"{why} ({result.detail.words})" if result.detail else why
+    return replace(result, outcome=Outcome.NOT_TIED, detail=Detail(words, result.detail.numbers))
 
 
 def _tie(
-    component: Component,
-    groups: dict[str, Group],
-    config: StageConfig,
-    reference: Sources | None,
-    problem: str,
+    component: Component, groups: dict[str, Group], config: StageConfig, reference: Sources | None, problem: str
 ) -> StageResult:
     """Fit the stars of a component to the reference catalog."""
     if reference is None:
-        return StageResult(stage=Stage.ABSOLUTE, outcome=Outcome.NO_REFERENCE, detail=problem)
+        return StageResult(stage=Stage.ABSOLUTE, outcome=Outcome.NO_REFERENCE, detail=Detail(problem))
     members = [groups[name] for name in component.corrections]
     footprint = np.concatenate([component.corrections[group.name](group.footprint) for group in members])
     pixel_scale = min(group.pixel_scale for group in members)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tweakreg.alignment.sequential import Component
+from tweakreg.alignment.solver import Component
 from tweakreg.plane import Floats
 from tweakreg.records import Fit
 

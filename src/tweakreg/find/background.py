@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import lru_cache
 
 import numpy as np
@@ -10,6 +9,7 @@ from astropy.stats import SigmaClip
 from astropy.utils.exceptions import AstropyUserWarning
 
 from tweakreg.plane import Bools, Floats
+from tweakreg.process import silenced
 
 
 def subtract_background(data: Floats, mask: Bools, box_size: int) -> tuple[Floats, float]:
@@ -42,8 +42,7 @@ def subtract_background(data: Floats, mask: Bools, box_size: int) -> tuple[Float
     }
     clean = data.astype(float)
     clean[mask] = 0.0
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", AstropyUserWarning)
+    with silenced(AstropyUserWarning):
         try:
             background = Background2D(clean, box, filter_size=(3, 3), **settings)
         except ValueError:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from tweakreg.errors import CatalogError
+from tweakreg.plane import Floats
 from tweakreg.records import Selection, SourceCatalog
 from tweakreg.tables import chosen_column, find_column, numbers, read_table
-from tweakreg.wcs.footprint import to_pixels
+
+ToPixels = Callable[[Floats, Floats], tuple[Floats, Floats]]
 
 _POSITION_COLUMNS = {axis: (axis, f"{axis}centroid", f"{axis}_centroid") for axis in "xy"}
 _SKY_COLUMNS = {"x": ("ra",), "y": ("dec",)}
 
 
 def read_catalog(
-    path: str | Path, name: str = "", selection: Selection | None = None, wcs: Any = None
+    path: str | Path, name: str = "", selection: Selection | None = None, to_pixels: ToPixels | None = None
 ) -> SourceCatalog:
     """Read a catalog of an image's sources.
 
@@ -31,8 +33,8 @@ def read_catalog(
         Name of the catalog.
     selection : Selection, optional
         Which columns, in which units; its cuts are not made here.
-    wcs : gwcs.WCS, optional
-        Of the image, for positions in degrees.
+    to_pixels : callable, optional
+        Pixels of the image at sky positions, for a catalog of positions in degrees.
 
     Returns
     -------
@@ -46,7 +48,7 @@ def read_catalog(
         not numbers or weights that are negative.
     """
     table = read_table(path)
-    selection = selection or Selection(units="pixels")
+    selection = selection or Selection.of_sources()
     columns = {}
     for axis, names in (_POSITION_COLUMNS if selection.units == "pixels" else _SKY_COLUMNS).items():
         column = chosen_column(table, path, getattr(selection, axis), f"{axis}col") or find_column(table, path, names)
@@ -58,7 +60,8 @@ def read_catalog(
     if selection.units == "pixels":
         columns = {axis: values - selection.origin for axis, values in columns.items()}
     else:
-        columns["x"], columns["y"] = to_pixels(wcs, columns["x"], columns["y"])
+        assert to_pixels is not None
+        columns["x"], columns["y"] = to_pixels(columns["x"], columns["y"])
     flux_column = chosen_column(table, path, selection.flux, "fluxcol") or find_column(table, path, ("flux",))
     if flux_column is None and selection.by_flux:
         raise CatalogError(path, "has no column flux for minflux, maxflux or nbright: set fluxcol")

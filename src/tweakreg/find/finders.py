@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,6 +11,7 @@ from astropy.table import Table
 
 from tweakreg.find.background import subtract_background
 from tweakreg.plane import Bools, Floats
+from tweakreg.process import silenced
 from tweakreg.records import FindConfig, Pixels, SourceCatalog
 
 
@@ -166,8 +166,7 @@ def _smooth(data: Floats, mask: Bools, fwhm: float) -> Floats:
     from astropy.stats import gaussian_fwhm_to_sigma
 
     kernel = Gaussian2DKernel(fwhm * gaussian_fwhm_to_sigma)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with silenced():
         return np.asarray(np.nan_to_num(convolve(data, kernel, mask=mask)))
 
 
@@ -176,9 +175,7 @@ def _quietly(find: Callable[[], Table | None]) -> Table | None:
     import photutils
     from photutils.utils.exceptions import NoDetectionsWarning
 
-    with warnings.catch_warnings(), photutils.use_future_column_names():
-        warnings.simplefilter("ignore", NoDetectionsWarning)
-        warnings.simplefilter("ignore", RuntimeWarning)
+    with silenced(NoDetectionsWarning), silenced(RuntimeWarning), photutils.use_future_column_names():
         return find()
 
 

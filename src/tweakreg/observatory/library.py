@@ -18,7 +18,8 @@ from tweakreg.observatory.association import (
     check_association,
     load_association,
 )
-from tweakreg.workers import quick_collection
+from tweakreg.observatory.missions import open_model
+from tweakreg.process import quick_collection
 
 _GROUP_KEYWORDS = (
     "program_number",
@@ -132,7 +133,7 @@ class ModelLibrary(AbstractModelLibrary):
 
     @contextmanager
     def quick_collection(self) -> Iterator[None]:
-        """For exposures on disk, which are opened and closed one after another; see `tweakreg.workers`."""
+        """For exposures on disk, which are opened and closed one after another; see `tweakreg.process`."""
         with quick_collection() if self._on_disk else nullcontext():
             yield
 
@@ -182,23 +183,6 @@ class ModelLibrary(AbstractModelLibrary):
             model.meta.asn.table_name = self._asn["table_name"]
         if self._asn.get("asn_pool"):
             model.meta.asn.pool_name = self._asn["asn_pool"]
-
-
-def open_model(filename: str | Path, **kwargs: Any) -> Any:
-    """Open a file as a datamodel.
-
-    Raises
-    ------
-    InputError
-        It cannot be opened.
-    """
-    from stdatamodels.jwst import datamodels
-
-    try:
-        return datamodels.open(filename, **kwargs)
-    except Exception as error:  # astropy, asdf and stdatamodels each raise their own
-        reason = first_line(error)
-        raise InputError(filename, f"cannot be opened as a datamodel ({reason})") from error
 
 
 def _is_model(item: Any) -> bool:

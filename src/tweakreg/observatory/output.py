@@ -12,28 +12,9 @@ from tweakreg.errors import OutputError
 from tweakreg.files import staging
 from tweakreg.observatory.association import output_association
 from tweakreg.observatory.library import ModelLibrary
+from tweakreg.observatory.names import stem
 
 log = logging.getLogger(__name__)
-
-_SUFFIXES = {
-    "cal", "calints", "crf", "crfints", "flc", "flt", "i2d", "rate", "rateints",
-    "s2d", "skymatch", "skymatchstep", "tweakreg", "tweakregstep",
-}  # fmt: skip
-
-
-def bare_name(filename: str | Path) -> str:
-    """File name without folder and ending: ``a/b_cal.fits.gz`` gives ``b_cal``."""
-    name = Path(filename).name
-    for ending in (".gz", ".fits", ".asdf", ".ecsv"):
-        name = name.removesuffix(ending)
-    return name
-
-
-def stem(filename: str | Path) -> str:
-    """File name without folder, ending and one known suffix: ``a_cal.fits.gz`` gives ``a``."""
-    name = bare_name(filename)
-    base, _, last = name.rpartition("_")
-    return base if base and last.lower() in _SUFFIXES else name
 
 
 def plan_outputs(

@@ -1,15 +1,26 @@
 """The records that pass between the rooms of the package."""
 
 from tweakreg.records.alignment import Alignment, Fit, Match, OffsetPeak, StageResult
-from tweakreg.records.catalogs import PlacedCatalog, PlaneImage, ReferenceCatalog, SourceCatalog, Sources, magnitudes
+from tweakreg.records.catalogs import (
+    EpochCatalog,
+    PlacedCatalog,
+    PlaneCatalog,
+    PlaneImage,
+    ReferenceCatalog,
+    SourceCatalog,
+    Sources,
+    magnitudes,
+)
 from tweakreg.records.geometry import Affine, affine_design
-from tweakreg.records.outcomes import Outcome, Stage, Status, status
+from tweakreg.records.outcomes import Detail, Outcome, Stage, Status, status
 from tweakreg.records.pixels import Picture, Pixels
 from tweakreg.records.settings import FindConfig, Selection, SipConfig, StageConfig
 
 __all__ = [
     "Affine",
     "Alignment",
+    "Detail",
+    "EpochCatalog",
     "FindConfig",
     "Fit",
     "Match",
@@ -18,6 +29,7 @@ __all__ = [
     "Picture",
     "Pixels",
     "PlacedCatalog",
+    "PlaneCatalog",
     "PlaneImage",
     "ReferenceCatalog",
     "Selection",

@@ -10,7 +10,7 @@ import numpy as np
 from tweakreg.plane import Bools, Floats, Ints, TangentPlane
 from tweakreg.records.catalogs import ReferenceCatalog, Sources
 from tweakreg.records.geometry import Affine, affine_design
-from tweakreg.records.outcomes import Outcome, Stage, Status, status
+from tweakreg.records.outcomes import Detail, Outcome, Stage, Status, status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +133,7 @@ class StageResult:
     match : Match or None
     fit : Fit or None
         Also kept when the fit was refused; only `Alignment.corrections` is applied.
-    detail : str
+    detail : Detail
         The numbers behind the outcome.
     peak : OffsetPeak or None
         Result of the search for the offset, if it came so far.
@@ -144,7 +144,7 @@ class StageResult:
     matched_with: str = ""
     match: Match | None = None
     fit: Fit | None = None
-    detail: str = ""
+    detail: Detail = field(default_factory=Detail)
     peak: OffsetPeak | None = None
 
 

@@ -181,6 +181,44 @@ class Sources:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EpochCatalog:
+    """The reference catalog where some groups saw it.
+
+    Attributes
+    ----------
+    groups : tuple of str
+        Those of one epoch.
+    epoch : float
+        Their mean epoch, Julian years; NaN where no exposure says when it was taken.
+    sources : Sources
+        The stars at that epoch, on the common plane.
+    """
+
+    groups: tuple[str, ...]
+    epoch: float
+    sources: Sources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaneCatalog:
+    """The reference catalog on the common plane, or why there is none.
+
+    Attributes
+    ----------
+    sources : Sources or None
+        The stars at the mean epoch of the exposures; None if they could not be had.
+    epochs : tuple of EpochCatalog
+        The stars at the epoch of each group, where they move; each group is in one of them. Empty where they do not.
+    problem : str
+        Why there are no stars; empty if there are.
+    """
+
+    sources: Sources | None
+    epochs: tuple[EpochCatalog, ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlaneImage:
     """One image as the alignment sees it: no pixels, no WCS.
 

@@ -21,6 +21,7 @@ def read_reference(path: str | Path, selection: Selection | None = None) -> Refe
         the names of Gaia or VizieR, are errors, proper motions, parallax, correlations, epoch, magnitude
         and weight.
     selection : Selection, optional
+        Columns and cuts.
 
     Returns
     -------
@@ -31,7 +32,7 @@ def read_reference(path: str | Path, selection: Selection | None = None) -> Refe
     CatalogError
         The file is missing, is no table, or has no usable columns or rows.
     """
-    selection = selection or Selection()
+    selection = selection or Selection.of_reference()
     if selection.units == "pixels":
         raise CatalogError(path, "refxyunits = pixels needs refimage, whose pixels they are")
     table = read_table(path)

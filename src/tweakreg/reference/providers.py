@@ -35,20 +35,45 @@ Footprints = Sequence[tuple[Floats, Floats]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """Which stars are wanted, and how.
+    """Which stars are wanted, and how to get at them.
 
     Attributes
     ----------
     names : tuple of str
-        Files, names in `CATALOGS`, URLs or folders of HATS catalogs; the first that answers is used.
+        Files, names in `CATALOGS`, URLs or folders of HATS catalogs; the first that answers is used. With `image` at
+        most one file, with pixels of it.
+    image : str
+        An image whose sources are wanted; empty for none.
+    given : ReferenceCatalog or None
+        The stars themselves, where a caller in Python has them.
+    selection : Selection
+        Columns and cuts.
     patience : Patience
+        How long to wait for a service.
     cache : Path or None
         Where cones are kept that come from a server.
     """
 
-    names: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    image: str = ""
+    given: ReferenceCatalog | None = None
+    selection: Selection = field(default_factory=Selection.of_reference)
     patience: Patience = field(default_factory=Patience)
     cache: Path | None = None
+
+    @property
+    def said(self) -> str:
+        """What the user calls it."""
+        return self.given.name if self.given is not None else (*self.names, self.image)[0]
+
+    def name_of(self, used: str) -> str:
+        """What the user calls the catalog that was used, by the name that its records have."""
+        return self.said if used == label_of(self.said) else used
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it can be read before it is known which stars are wanted."""
+        return self.given is not None or bool(self.image) or is_file(self.names[0])
 
 
 def is_file(name: str) -> bool:
@@ -61,20 +86,17 @@ def label_of(name: str) -> str:
     return name.upper() if name.upper() in CATALOGS else Path(name.rstrip("/")).name
 
 
-def reference_catalog(
-    request: Request, footprints: Footprints, margin: float, selection: Selection | None = None
-) -> ReferenceCatalog:
+def reference_catalog(request: Request, footprints: Footprints, margin: float) -> ReferenceCatalog:
     """The stars around images, from the first catalog that answers.
 
     Parameters
     ----------
     request : Request
+        By name.
     footprints : sequence of (ra, dec)
         Vertices of each image, degrees.
     margin : float
         So far beyond the images stars are wanted, degrees.
-    selection : Selection, optional
-        Columns and cuts.
 
     Returns
     -------
@@ -92,8 +114,8 @@ def reference_catalog(
     for name in request.names:
         try:
             if is_file(name):
-                return read_reference(expanded(name), selection)
-            return _around(name, request, selection or Selection(), footprints, margin)
+                return read_reference(expanded(name), request.selection)
+            return _around(name, request, footprints, margin)
         except ServiceError as error:
             problems.append(str(error))
             if name != request.names[-1]:
@@ -101,9 +123,7 @@ def reference_catalog(
     raise ServiceError("; ".join(problems))
 
 
-def _around(
-    name: str, request: Request, selection: Selection, footprints: Footprints, margin: float
-) -> ReferenceCatalog:
+def _around(name: str, request: Request, footprints: Footprints, margin: float) -> ReferenceCatalog:
     table = fetch(name, cones(footprints, margin), request.patience, request.cache)
     label = label_of(name)
     ra, dec = (np.asarray(table[axis], dtype=float) for axis in ("ra", "dec"))
@@ -112,7 +132,7 @@ def _around(
     if len(table) == 0:
         return ReferenceCatalog(ra=np.empty(0), dec=np.empty(0), name=label, provenance=provenance)
     try:
-        return catalog_of(table, name, selection, name=label, provenance=provenance)
+        return catalog_of(table, name, request.selection, name=label, provenance=provenance)
     except CatalogError as error:
         raise ServiceError(str(error)) from error
 

@@ -7,7 +7,6 @@ import io
 import logging
 import os
 import time
-import warnings
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,8 +15,10 @@ import numpy as np
 from astropy.table import Table
 
 from tweakreg.errors import ServiceError, first_line
+from tweakreg.process import silenced
 from tweakreg.reference.cone import Cone
 from tweakreg.reference.table import KNOWN_COLUMNS, TEXT_COLUMNS
+from tweakreg.spec import DEFAULTS
 from tweakreg.tables import find_column
 
 log = logging.getLogger(__name__)
@@ -49,8 +50,8 @@ class Patience:
         How often to ask again.
     """
 
-    timeout: float = 30.0
-    retries: int = 2
+    timeout: float = DEFAULTS["service_timeout"]
+    retries: int = DEFAULTS["service_retries"]
 
 
 def service_url() -> str:
@@ -145,8 +146,7 @@ def _table(body: bytes) -> Table:
         raise ServiceError("the answer is empty")
     if text.startswith(b"<"):
         raise ServiceError("the answer is a page and no table")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with silenced():
         table = Table.read(io.BytesIO(text), format="ascii.csv", comment="#", fill_values=[("", "nan")])
     for axis in ("ra", "dec"):
         column = find_column(table, "the answer", (axis,))

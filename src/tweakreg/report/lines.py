@@ -3,42 +3,37 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from tweakreg.plane import MAS_PER_ARCSEC
-from tweakreg.records import Outcome, Stage, StageResult, Status
-from tweakreg.results.keywords import Tree
+from tweakreg.records import Outcome, Stage
+from tweakreg.results.record import FitRecord, ImageRecord, StageRecord
 
 
-def result_line(name: str, result: StageResult) -> str:
+def result_line(name: str, stage: StageRecord) -> str:
     """What happened to an image in a stage, and why.
 
     Parameters
     ----------
     name : str
         Name of the image.
-    result : StageResult
+    stage : StageRecord
+        How the stage ended.
     """
-    text = f"{result.stage.value}: {name}: "
-    if result.outcome is Outcome.ALIGNED and result.fit is not None and result.match is not None:
-        return text + _fit_text(result)
-    return text + result.outcome.sentence + (f" ({result.detail})" if result.detail else "")
+    text = f"{stage.stage.value}: {name}: "
+    return text + (stage.reason if stage.aligned is None else _fit_text(stage, stage.aligned))
 
 
-def _fit_text(result: StageResult) -> str:
-    fit, match = result.fit, result.match
-    assert fit is not None and match is not None
-    kind = "group" if result.stage is Stage.RELATIVE else "catalog"
-    chance = chance_text(match.false_probability)
-    east, north = fit.affine.shift * MAS_PER_ARCSEC
+def _fit_text(stage: StageRecord, fit: FitRecord) -> str:
+    kind = "group" if stage.stage is Stage.RELATIVE else "catalog"
+    east, north = fit.transformation.shift
     return (
-        f"aligned to {kind} {result.matched_with}: {len(match)} matches, {fit.n_clipped} clipped, "
-        f"rms {fit.rms * MAS_PER_ARCSEC:.2f} mas, {fit.geometry} ({east:+.2f}, {north:+.2f}) mas, "
-        f"{fit.affine.rotation:+.5f}°, p(chance) {chance}"
+        f"aligned to {kind} {stage.matched_with}: {fit.n_matched} matches, {fit.n_clipped} clipped, "
+        f"rms {fit.rms:.2f} mas, {fit.geometry} ({east:+.2f}, {north:+.2f}) mas, "
+        f"{fit.transformation.turn:+.5f}°, p(chance) {chance_text(fit.false_probability)}"
     )
 
 
@@ -47,13 +42,13 @@ def chance_text(probability: float) -> str:
     return f"{probability:.1g}" if probability > 0.0 else "< 1e-300"
 
 
-def summary_lines(trees: Sequence[Tree], written: Sequence[Path], seconds: float) -> list[str]:
+def summary_lines(records: Sequence[ImageRecord], written: Sequence[Path], seconds: float) -> list[str]:
     """How a run ended, in ten lines at most.
 
     Parameters
     ----------
-    trees : sequence of dict
-        The results of the images.
+    records : sequence of ImageRecord
+        Of all images.
     written : sequence of Path
         All files that were written.
     seconds : float
@@ -62,17 +57,10 @@ def summary_lines(trees: Sequence[Tree], written: Sequence[Path], seconds: float
     Returns
     -------
     list of str
+        To be logged.
     """
-    n_groups = len({tree["group"] for tree in trees})
-    ends = Counter(tree["status"] for tree in trees)
-    dry = " (dry run)" if any(tree["dry_run"] for tree in trees) else ""
-    lines = [
-        f"{counted(len(trees), 'image')} in {counted(n_groups, 'group')}: "
-        + ", ".join(f"{number} {word}" for word, number in ends.items())
-        + f" in {seconds:.1f} s{dry}"
-    ]
-    lines += [f"  {line}" for line in result_lines(trees)]
-    failures = failure_groups(trees)
+    lines = [headline(records, seconds), *(f"  {line}" for line in result_lines(records))]
+    failures = failure_groups(records)
     for failure in failures[:2]:
         names = ", ".join(failure.names[:2]) + (f" and {len(failure.names) - 2} more" if len(failure.names) > 2 else "")
         lines.append(f"  {failure.stage}, {failure.outcome.brief}: {names}. {failure.outcome.remedy}")
@@ -81,37 +69,47 @@ def summary_lines(trees: Sequence[Tree], written: Sequence[Path], seconds: float
     return lines + _written_lines(written)
 
 
+def headline(records: Sequence[ImageRecord], seconds: float | None = None) -> str:
+    """How many images there were, and how they ended."""
+    n_groups = len({record.group for record in records})
+    ends = Counter(record.status.value for record in records)
+    dry = " (dry run)" if any(record.dry_run for record in records) else ""
+    took = "" if seconds is None else f" in {seconds:.1f} s"
+    how = ", ".join(f"{number} {word}" for word, number in ends.items())
+    return f"{counted(len(records), 'image')} in {counted(n_groups, 'group')}: {how}{took}{dry}"
+
+
 def counted(number: int, word: str) -> str:
     """A number and its noun: 1 image, 2 images."""
     return f"{number} {word}{'' if number == 1 else 's'}"
 
 
-def result_lines(trees: Sequence[Tree]) -> list[str]:
+def result_lines(records: Sequence[ImageRecord]) -> list[str]:
     """How each stage ended, and how good the result is said to be."""
-    lines = [_stage_line(stage, trees) for stage in stages_asked(trees)]
-    errors = [max(tree["predicted_error"]["centre"]) for tree in trees if "predicted_error" in tree]
+    lines = [
+        _stage_line([stage for record in records for stage in record.stages if stage.stage is asked])
+        for asked in stages_asked(records)
+    ]
+    errors = [max(record.stated_error.centre) for record in records if record.stated_error is not None]
     if errors:
         text = f"stated error of a place per axis: median {np.median(errors):.2g} mas"
         lines.append(text + (f", largest {max(errors):.2g} mas" if len(errors) > 1 else ""))
     return lines
 
 
-def stages_asked(trees: Sequence[Tree]) -> list[str]:
-    """The stages of a run: 'relative', and 'absolute' where it was asked for."""
-    requested = Outcome.NOT_REQUESTED.name
-    return [
-        stage.value for stage in Stage if any(tree["stages"][stage.value]["outcome"] != requested for tree in trees)
-    ]
+def stages_asked(records: Sequence[ImageRecord]) -> list[Stage]:
+    """The stages of a run: the relative one, and the absolute one where it was asked for."""
+    asked = {stage.stage for record in records for stage in record.asked}
+    return [stage for stage in Stage if stage in asked]
 
 
-def _stage_line(stage: str, trees: Sequence[Tree]) -> str:
-    results = [tree["stages"][stage] for tree in trees]
-    ends = Counter(Outcome[result["outcome"]].brief for result in results)
-    text = f"{stage}: " + ", ".join(f"{number} {word}" for word, number in ends.items())
-    fits = [result for result in results if result["outcome"] == Outcome.ALIGNED.name]
+def _stage_line(stages: Sequence[StageRecord]) -> str:
+    ends = Counter(stage.outcome.brief for stage in stages)
+    text = f"{stages[0].stage.value}: " + ", ".join(f"{number} {word}" for word, number in ends.items())
+    fits = [stage.aligned for stage in stages if stage.aligned is not None]
     if not fits:
         return text
-    rms, used = (np.median([fit[key] for fit in fits]) for key in ("rms", "n_used"))
+    rms, used = np.median([fit.rms for fit in fits]), np.median([fit.n_used for fit in fits])
     return f"{text}; median rms {rms:.2f} mas of {used:.0f} stars"
 
 
@@ -122,8 +120,11 @@ class Failure:
     Attributes
     ----------
     stage : str
+        'relative' or 'absolute'.
     outcome : Outcome
+        How it ended for them.
     names : tuple of str
+        Of the images.
     indices : tuple of int
         Of the images in the run.
     """
@@ -134,30 +135,23 @@ class Failure:
     indices: tuple[int, ...]
 
 
-def failure_groups(trees: Sequence[Tree]) -> list[Failure]:
+def failure_groups(records: Sequence[ImageRecord]) -> list[Failure]:
     """Why images are not COMPLETE: what most images have in common comes first."""
-    found: dict[tuple[str, str], list[int]] = {}
-    for index, tree in enumerate(trees):
-        if tree["status"] != Status.COMPLETE.value:
-            found.setdefault(_deciding_failure(tree["stages"]), []).append(index)
+    found: dict[tuple[str, Outcome], list[int]] = {}
+    for index, record in enumerate(records):
+        failure = record.failure
+        if failure is not None:
+            found.setdefault((failure.stage.value, failure.outcome), []).append(index)
     groups = [
         Failure(
             stage=stage,
-            outcome=Outcome[outcome],
-            names=tuple(trees[index]["name"] for index in indices),
+            outcome=outcome,
+            names=tuple(records[index].name for index in indices),
             indices=tuple(indices),
         )
         for (stage, outcome), indices in found.items()
     ]
     return sorted(groups, key=lambda failure: -len(failure.names))
-
-
-def _deciding_failure(stages: Mapping[str, Mapping[str, str]]) -> tuple[str, str]:
-    """The stage and outcome that keep an image from being COMPLETE: the relative stage is the first to go wrong."""
-    well = {Outcome.ALIGNED.name, Outcome.REFERENCE.name, Outcome.NOT_REQUESTED.name}
-    bad = [(stage, result["outcome"]) for stage, result in stages.items() if result["outcome"] not in well]
-    told = [each for each in bad if Outcome[each[1]] not in (Outcome.NOT_NEEDED, Outcome.NOT_TIED, Outcome.NO_OVERLAP)]
-    return (told or bad)[0]
 
 
 def _written_lines(written: Sequence[Path]) -> list[str]:

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from tweakreg.plane import MAS_PER_ARCSEC
-from tweakreg.records import Alignment, Outcome, Status
+from tweakreg.records import Stage
 from tweakreg.report import plots
 from tweakreg.report.lines import chance_text, counted, failure_groups, result_lines, stages_asked
-from tweakreg.report.views import ImageView, Outline
-from tweakreg.results.keywords import Tree
+from tweakreg.report.views import ImageView, Outline, RunView
+from tweakreg.results.record import ImageRecord
 
 #: Pixels per inch of the plots, and colours that are left to them: 200 images have to fit into 20 MB.
 _DPI, _COLOURS = 80, 32
@@ -27,7 +27,7 @@ _PHOTO_QUALITY = 50
 _STYLE = (plots.NEUTRAL, "none", 9.0)
 
 #: Whose versions are told.
-_PACKAGES = ("tweakreg", "astropy", "gwcs", "numpy", "photutils", "scipy", "stcal", "stdatamodels", "stpipe")
+_PACKAGES = ("tweakreg", "astropy", "gwcs", "numpy", "photutils", "scipy", "stdatamodels", "stpipe")
 
 
 def draw_view(view: ImageView, *, sources: bool) -> dict[str, str]:
@@ -36,6 +36,7 @@ def draw_view(view: ImageView, *, sources: bool) -> dict[str, str]:
     Parameters
     ----------
     view : ImageView
+        The image in this stage.
     sources : bool
         Whether to draw the sources over the image, too.
 
@@ -55,30 +56,22 @@ def draw_view(view: ImageView, *, sources: bool) -> dict[str, str]:
     return drawn
 
 
-def write_page(
-    path: Path,
-    name: str,
-    trees: Sequence[Tree],
-    own: Sequence[Mapping[str, tuple[int, float] | None]],
-    drawn: Iterable[dict[str, dict[str, str]]],
-    outlines: Sequence[Outline],
-    alignment: Alignment,
-) -> None:
+Own = Mapping[Stage, tuple[int, float] | None]
+
+
+def write_page(path: Path, run: RunView, own: Sequence[Own], drawn: Iterable[Mapping[Stage, dict[str, str]]]) -> None:
     """Write the page.
 
     Parameters
     ----------
     path : Path
-    name : str
-        Of the run.
-    trees : sequence of dict
-        The results of the images.
+        The new file.
+    run : RunView
+        What there is to see of the run.
     own : sequence of dict
         For each image, by stage, its own number of stars used and their rms, mas; None where there are none.
     drawn : iterable of dict
         For each image, by stage, what `draw_view` gives; taken one after another.
-    outlines : sequence of Outline
-    alignment : Alignment
     """
     import jinja2
 
@@ -86,49 +79,43 @@ def write_page(
         loader=jinja2.PackageLoader("tweakreg.report"), autoescape=True, trim_blocks=True, lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
-    environment.filters |= {"number": _number, "brief": _brief, "chance": chance_text, "counted": counted}
+    environment.filters |= {"number": _number, "chance": chance_text, "counted": counted}
     with plots.style(*_STYLE):
-        sky = _drawing(plots.sky_figure(outlines, alignment))
+        sky = _drawing(plots.sky_figure(run))
+    records = run.records
     page = environment.get_template("page.html").stream(
-        name=name,
-        trees=trees,
-        counts=Counter(tree["status"] for tree in trees),
-        n_groups=len({tree["group"] for tree in trees}),
-        lines=result_lines(trees),
-        failures=failure_groups(trees),
-        catalog_alone=_tied_by_the_catalog_alone(trees),
-        rows=[_row(*each) for each in zip(trees, own, outlines, strict=True)],
+        name=run.name,
+        records=records,
+        counts=Counter(record.status.value for record in records),
+        n_groups=len({record.group for record in records}),
+        lines=result_lines(records),
+        failures=failure_groups(records),
+        catalog_alone=sum(record.complete and record.relative.outcome.apart for record in records),
+        rows=[_row(*each) for each in zip(records, run.outlines, strict=True)],
         sky=sky,
-        images=zip(trees, own, drawn, strict=True),
-        parameters=_parameters(trees),
-        reference=alignment.reference,
+        images=zip(records, own, drawn, strict=True),
+        own=own,
+        parameters=_parameters(records),
+        reference=run.reference,
         versions=[("Python", sys.version.split()[0]), *((package, version(package)) for package in _PACKAGES)],
-        stages=stages_asked(trees),
+        stages=stages_asked(records),
     )
     page.dump(str(path), encoding="utf-8")
 
 
-def _row(tree: Tree, own: Mapping[str, tuple[int, float] | None], outline: Outline) -> dict[str, Any]:
-    """A row of the table of images: what is the image's own, not its group's."""
-    row: dict[str, Any] = {"name": tree["name"], "group": tree["group"], "status": tree["status"]}
-    for stage, numbers in own.items():
-        row[f"{stage}_n_used"], row[f"{stage}_rms"] = numbers or (None, None)
+def _row(record: ImageRecord, outline: Outline) -> dict[str, Any]:
+    """How far an image was moved, and how well its place is known, in the table of images."""
     moved = float(np.linalg.norm((outline.after - outline.before).mean(axis=0))) * MAS_PER_ARCSEC
-    error = tree.get("predicted_error", {}).get("centre")
-    return row | {"moved": moved if "correction" in tree else None, "error": max(error) if error else None}
+    return {
+        "moved": None if record.correction is None else moved,
+        "error": None if record.stated_error is None else max(record.stated_error.centre),
+    }
 
 
-def _tied_by_the_catalog_alone(trees: Sequence[Tree]) -> int:
-    """How many images are COMPLETE although they could not be aligned to the others."""
-    apart = (Outcome.NOT_TIED.name, Outcome.NO_OVERLAP.name)
-    complete = (tree for tree in trees if tree["status"] == Status.COMPLETE.value)
-    return sum(tree["stages"]["relative"]["outcome"] in apart for tree in complete)
-
-
-def _parameters(trees: Sequence[Tree]) -> tuple[list[Tree], list[Tree]]:
+def _parameters(records: Sequence[ImageRecord]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Name, value and origin of what somebody set, and of the defaults."""
-    known = trees[0]["parameters"] if trees else {}
-    rows = [{"name": name, **entry} for name, entry in known.items()]
+    known = records[0].origins.parameters if records else {}
+    rows = [{"name": name, "value": value, "origin": origin} for name, (value, origin) in known.items()]
     return [row for row in rows if row["origin"] != "default"], [row for row in rows if row["origin"] == "default"]
 
 
@@ -137,11 +124,6 @@ def _number(value: float | None, digits: int = 2) -> str:
     if value is None or not np.isfinite(value):
         return "–"
     return f"{value:.{digits}f}" if abs(value) >= 0.5 * 10.0**-digits or value == 0.0 else f"{value:.2g}"
-
-
-def _brief(outcome: str) -> str:
-    """What happened, by the name of the outcome."""
-    return Outcome[outcome].brief
 
 
 def _pixels(figure: Any) -> Any:

@@ -15,8 +15,8 @@ import numpy as np
 from astropy.table import Table
 
 from tweakreg.plane import MAS_PER_ARCSEC, Bools, Floats, TangentPlane
-from tweakreg.records import Alignment, Outcome, StageResult
-from tweakreg.report.views import ImageView, Outline, used_of, weights_of
+from tweakreg.records import Outcome, StageResult, Status
+from tweakreg.report.views import ImageView, Outline, RunView, used_of, weights_of
 
 BLUE, ORANGE, VERMILION, GREEN = "#1F83C4", "#E69F00", "#D55E00", "#009E73"
 #: Readable on white and on black, for figures with a transparent background.
@@ -421,7 +421,7 @@ def plot_sky(
 
     draw([each.before for each in outlines], NEUTRAL, "before", "--")
     for well, colour, label in ((True, BLUE, "after"), (False, VERMILION, "not aligned")):
-        chosen = [each.after for each in outlines if (each.status == "COMPLETE") is well]
+        chosen = [each.after for each in outlines if (each.status is Status.COMPLETE) is well]
         if chosen:
             draw(chosen, colour, label)
     tips = _shifts(axes, outlines)
@@ -431,14 +431,14 @@ def plot_sky(
     return axes
 
 
-def sky_figure(outlines: Sequence[Outline], alignment: Alignment) -> Any:
+def sky_figure(view: RunView) -> Any:
     """A figure of its own with the map of a run."""
     figure = _figure(None, (7.0, 7.0))
     axes = figure.subplots()
     figure.subplots_adjust(left=0.12, right=0.97, top=0.95, bottom=0.08)
-    catalog = alignment.reference
+    catalog = view.reference
     reference, name = (None, "") if catalog is None else ((catalog.ra, catalog.dec), catalog.name)
-    plot_sky(outlines, alignment.plane, reference=reference, name=name, axes=axes)
+    plot_sky(view.outlines, view.plane, reference=reference, name=name, axes=axes)
     return figure
 
 
@@ -477,9 +477,9 @@ def _few_ticks(panels: Any) -> None:
 def _figure(figure: Any, size: tuple[float, float]) -> Any:
     if figure is not None:
         return figure
-    from matplotlib.figure import Figure
+    from tweakreg.report.figure import ShownFigure
 
-    return Figure(figsize=size)
+    return ShownFigure(figsize=size)
 
 
 def _axes(axes: Any) -> Any:

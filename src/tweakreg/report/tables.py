@@ -2,115 +2,152 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from astropy.table import Table
+from astropy.table import MaskedColumn, Table
 from scipy.spatial import KDTree
 
 from tweakreg.plane import MAS_PER_ARCSEC, Floats, TangentPlane
-from tweakreg.records import Affine, Alignment, Outcome, StageResult, magnitudes
+from tweakreg.records import Affine, Alignment, SourceCatalog, StageResult, magnitudes
+from tweakreg.results.record import ImageRecord, StageRecord
 
-_NUMBERS = (
-    "n_matched", "n_used", "n_clipped", "rms", "mae", "rms_ra", "rms_dec", "match_radius", "false_probability",
-)  # fmt: skip
-_PAIRS = {"shift": ("shift_ra", "shift_dec"), "rotation": ("rotation_x", "rotation_y"), "scale": ("scale_x", "scale_y")}
-_UNITS = {
-    "rms": "mas", "mae": "mas", "rms_ra": "mas", "rms_dec": "mas", "match_radius": "mas", "shift_ra": "mas",
-    "shift_dec": "mas", "rotation_x": "deg", "rotation_y": "deg", "skew": "deg", "error_ra": "mas", "error_dec": "mas",
-}  # fmt: skip
+#: Columns of the table of fits, in their order: unit and meaning. Whole numbers stay whole.
+_FITS = {
+    "image": ("", "File name without folder and ending"),
+    "group": ("", "Images of one group receive one correction"),
+    "stage": ("", "relative or absolute"),
+    "status": ("", "COMPLETE if everything that was asked for worked"),
+    "outcome": ("", "How the stage ended"),
+    "reason": ("", "The same in words, with the numbers behind it"),
+    "reference": ("", "Group or catalog that it was matched with"),
+    "geometry": ("", "What was fitted"),
+    "n_matched": ("", "Matched pairs"),
+    "n_used": ("", "Pairs that were used in the fit"),
+    "n_clipped": ("", "Pairs that were not"),
+    "rms": ("mas", "Root mean square of the lengths of the residuals"),
+    "mae": ("mas", "Mean of the lengths of the residuals"),
+    "rms_ra": ("mas", "Root mean square of the residuals to the east"),
+    "rms_dec": ("mas", "Root mean square of the residuals to the north"),
+    "match_radius": ("mas", "Pairs are no farther apart than this"),
+    "false_probability": ("", "Probability that chance alone gives as many pairs"),
+    "shift_ra": ("mas", "Shift to the east on the common plane"),
+    "shift_dec": ("mas", "Shift to the north on the common plane"),
+    "rotation_x": ("deg", "Rotation of the axis to the east, towards north"),
+    "rotation_y": ("deg", "Rotation of the axis to the north, towards west"),
+    "scale_x": ("", "Scale of the axis to the east"),
+    "scale_y": ("", "Scale of the axis to the north"),
+    "skew": ("deg", "Rotation of y minus that of x"),
+    "error_ra": ("mas", "Stated error to the east in the middle of the image, after both stages"),
+    "error_dec": ("mas", "Stated error to the north in the middle of the image, after both stages"),
+}
+_WHOLE = ("n_matched", "n_used", "n_clipped")
 
 
-def summary_table(trees: Sequence[Mapping[str, Any]]) -> Table:
+def summary_table(records: Sequence[ImageRecord]) -> Table:
     """A row per image and stage that was asked for.
 
     Parameters
     ----------
-    trees : sequence of dict
-        From `tweakreg.results.tree.image_result`.
+    records : sequence of ImageRecord
+        Of all images.
 
     Returns
     -------
     Table
-        Lengths in mas, angles in degrees; NaN where there was no fit, and the outcome says why.
-        ``error_ra`` and ``error_dec`` are predicted for the image's centre after both stages.
+        With units and descriptions. Where there was no fit, numbers are NaN, whole numbers masked, and the outcome
+        says why.
     """
-    rows = []
-    for tree in trees:
-        for name, stage in tree["stages"].items():
-            if stage["outcome"] == Outcome.NOT_REQUESTED.name:
-                continue
-            row: dict[str, Any] = {"image": tree["name"], "group": tree["group"], "stage": name}
-            row |= {"status": tree["status"], "outcome": stage["outcome"], "reason": _reason(stage)}
-            row |= {"reference": stage["reference"], "geometry": stage.get("geometry", "")}
-            row |= {key: float(stage.get(key, np.nan)) for key in _NUMBERS}
-            for key, columns in _PAIRS.items():
-                row |= dict(zip(columns, stage.get(key, (np.nan, np.nan)), strict=True))
-            row["skew"] = stage.get("skew", np.nan)
-            error = tree.get("predicted_error", {}).get("centre", (np.nan, np.nan))
-            row |= dict(zip(("error_ra", "error_dec"), error, strict=True))
-            rows.append(row)
-    table = Table(rows=rows) if rows else Table(names=["image"], dtype=[str])
-    for name, unit in _UNITS.items():
-        if name in table.colnames:
+    rows = [_fit_row(record, stage) for record in records for stage in record.asked]
+    table = Table(masked=False)
+    for name, (unit, meaning) in _FITS.items():
+        values = [row[name] for row in rows]
+        if name in _WHOLE:
+            none = [value is None for value in values]
+            column = MaskedColumn([value or 0 for value in values], mask=none, dtype=int) if any(none) else values
+            table[name] = np.asarray(column, dtype=int) if column is values else column
+        else:
+            table[name] = np.array(values, dtype=float if isinstance(values[0], float) else str) if rows else []
+        table[name].description = meaning
+        if unit:
             table[name].unit = unit
     return table
 
 
-def _reason(stage: Mapping[str, Any]) -> str:
-    return f"{stage['sentence']} ({stage['detail']})" if stage["detail"] else str(stage["sentence"])
+def _fit_row(record: ImageRecord, stage: StageRecord) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(_FITS, np.nan) | dict.fromkeys(_WHOLE)
+    row |= {"image": record.name, "group": record.group, "stage": stage.stage.value, "status": record.status.value}
+    row |= {"outcome": stage.outcome.name, "reason": stage.reason, "reference": stage.matched_with, "geometry": ""}
+    if stage.fit is not None:
+        fit, moved = stage.fit, stage.fit.transformation
+        row |= {name: getattr(fit, name) for name in ("geometry", *_WHOLE, "rms", "mae", "rms_ra", "rms_dec")}
+        row |= {"match_radius": fit.match_radius, "false_probability": fit.false_probability, "skew": moved.skew}
+        row["shift_ra"], row["shift_dec"] = moved.shift
+        row["rotation_x"], row["rotation_y"] = moved.rotation
+        row["scale_x"], row["scale_y"] = moved.scale
+    if record.stated_error is not None:
+        row["error_ra"], row["error_dec"] = record.stated_error.centre
+    return row
+
+
+#: Columns of the table of matches that are numbers, in their order: unit and meaning.
+_MATCHES = {
+    "x": ("pix", "Place of the source on the detector, first pixel 0"),
+    "y": ("pix", "Place of the source on the detector, first pixel 0"),
+    "plane_x": ("arcsec", "The source on the common plane before the fit, east"),
+    "plane_y": ("arcsec", "The source on the common plane before the fit, north"),
+    "ref_plane_x": ("arcsec", "Its partner on the common plane, east"),
+    "ref_plane_y": ("arcsec", "Its partner on the common plane, north"),
+    "ra": ("deg", "Right ascension of the source after the fit"),
+    "dec": ("deg", "Declination of the source after the fit"),
+    "ref_ra": ("deg", "Right ascension of its partner"),
+    "ref_dec": ("deg", "Declination of its partner"),
+    "residual_ra": ("mas", "Partner minus source after the fit, to the east"),
+    "residual_dec": ("mas", "Partner minus source after the fit, to the north"),
+    "mag": ("mag", "Instrumental magnitude of the source"),
+}
 
 
 def match_table(
-    x: Floats, y: Floats, flux: Floats, xy: Floats, stages: Sequence[tuple[StageResult, Affine]], plane: TangentPlane
+    catalog: SourceCatalog, xy: Floats, stages: Sequence[tuple[StageResult, Affine]], plane: TangentPlane
 ) -> Table:
     """The matches of one image in each stage.
 
     Parameters
     ----------
-    x, y, flux : (N,) float arrays
-        The image's sources, pixels and any unit of flux.
+    catalog : SourceCatalog
+        The image's sources.
     xy : (N, 2) float array
         The same on the plane before any correction, arcsec.
     stages : sequence of (StageResult, Affine)
         Each with the correction that had been made before it.
     plane : TangentPlane
+        The common plane.
 
     Returns
     -------
     Table
-        Positions of image and reference on plane (arcsec, before the stage's fit) and sky (after it, degrees),
-        residuals reference minus image after the fit (mas), instrumental magnitude, weights, and whether the pair
-        was clipped. In the absolute stage a star stands at the mean of its detections.
+        Positions of image and reference on plane and sky, residuals, instrumental magnitude, weights, and whether the
+        pair was clipped. In the absolute stage a star stands at the mean of its detections.
     """
-    parts = [_match_columns(x, y, magnitudes(flux), xy, result, before, plane) for result, before in stages]
-    names = ("stage", *_MATCH_UNITS, "weight", "clipped")
+    parts = [_match_columns(catalog, xy, result, before, plane) for result, before in stages]
+    names = ("stage", *_MATCHES, "weight", "clipped")
     empty = [np.empty(0, dtype={"stage": "U8", "clipped": bool}.get(name, float)) for name in names]
     columns = [
         np.concatenate([none, *(part[name] for part in parts if part)]) for name, none in zip(names, empty, strict=True)
     ]
     table = Table(columns, names=names)
-    for name, unit in _MATCH_UNITS.items():
-        table[name].unit = unit
+    for name, (unit, meaning) in _MATCHES.items():
+        table[name].unit, table[name].description = unit, meaning
+    table["stage"].description = "relative or absolute"
+    table["weight"].description = "In the fit"
+    table["clipped"].description = "Whether it was not used in the fit"
     return table
 
 
-_MATCH_UNITS = {
-    "x": "pix", "y": "pix", "plane_x": "arcsec", "plane_y": "arcsec", "ref_plane_x": "arcsec",
-    "ref_plane_y": "arcsec", "ra": "deg", "dec": "deg", "ref_ra": "deg", "ref_dec": "deg",
-    "residual_ra": "mas", "residual_dec": "mas", "mag": "mag",
-}  # fmt: skip
-
-
 def _match_columns(
-    x: Floats,
-    y: Floats,
-    magnitude: Floats,
-    xy: Floats,
-    result: StageResult,
-    before: Affine,
-    plane: TangentPlane,
+    catalog: SourceCatalog, xy: Floats, result: StageResult, before: Affine, plane: TangentPlane
 ) -> dict[str, Any]:
     """Those of one stage; none where it had no fit."""
     fit, match = result.fit, result.match
@@ -121,11 +158,10 @@ def _match_columns(
     source, image, reference = source[ours], match.image_xy[ours], match.reference_xy[ours]
     fitted = fit.affine(image)
     residual = (reference - fitted) * MAS_PER_ARCSEC
-    positions = np.column_stack([x[source], y[source], image, reference])
+    positions = np.column_stack([catalog.x[source], catalog.y[source], image, reference])
     sky = np.column_stack([*plane.deproject(fitted), *plane.deproject(reference)])
-    columns: dict[str, Any] = dict(
-        zip(_MATCH_UNITS, np.column_stack([positions, sky, residual, magnitude[source]]).T, strict=True)
-    )
+    magnitude = magnitudes(catalog.flux)[source]
+    columns: dict[str, Any] = dict(zip(_MATCHES, np.column_stack([positions, sky, residual, magnitude]).T, strict=True))
     columns["stage"] = np.full(len(ours), result.stage.value)
     columns["weight"] = np.ones(len(ours)) if match.weight is None else match.weight[ours]
     columns["clipped"] = ~fit.used[ours]

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from astropy.table import Table
 
-from tweakreg.plane import Bools, Floats
-from tweakreg.records import Picture, StageResult
+from tweakreg.plane import Bools, Floats, TangentPlane
+from tweakreg.records import Picture, ReferenceCatalog, StageResult, Status
+from tweakreg.results.record import ImageRecord
 
 
 def used_of(matches: Table) -> Bools:
@@ -28,12 +29,15 @@ class ImageView:
     Attributes
     ----------
     name : str
+        Of the image.
     result : StageResult
+        How the stage ended.
     matches : Table
         Those of this stage, from `tweakreg.report.tables.match_table`.
     x, y : (N,) float arrays
         All sources, pixels.
     picture : Picture or None
+        Of its pixels, if it was kept.
     """
 
     name: str
@@ -66,13 +70,39 @@ class Outline:
     Attributes
     ----------
     name : str
-    status : str
+        Of the image.
+    status : Status
         ``meta.cal_step.tweakreg``.
     before, after : (V, 2) float arrays
         Vertices on the common plane, arcsec.
     """
 
     name: str
-    status: str
+    status: Status
     before: Floats
     after: Floats
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunView:
+    """What there is to see of a run.
+
+    Attributes
+    ----------
+    name : str
+        With which the names of its files begin.
+    records : tuple of ImageRecord
+        The results of the images.
+    outlines : tuple of Outline
+        Where they lay and lie, in the same order.
+    plane : TangentPlane
+        The common plane.
+    reference : ReferenceCatalog or None
+        The catalog of the absolute stage, as used.
+    """
+
+    name: str
+    records: tuple[ImageRecord, ...]
+    outlines: tuple[Outline, ...]
+    plane: TangentPlane
+    reference: ReferenceCatalog | None

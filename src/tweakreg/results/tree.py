@@ -1,69 +1,43 @@
-"""The result of a run for one image: one tree, from which metadata, keywords and tables are taken."""
+"""Records as what ``schemas/fit_result.schema.json`` describes, and back."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any
 
-import numpy as np
-
-from tweakreg.plane import MAS_PER_ARCSEC, Floats
-from tweakreg.records import Affine, Alignment, Outcome, StageResult, Status
-from tweakreg.results.keywords import Tree
+from tweakreg.errors import InputError
+from tweakreg.observatory.missions import result_tree
+from tweakreg.plane import TangentPlane
+from tweakreg.records import Outcome, Stage, Status
+from tweakreg.results.record import (
+    FitRecord,
+    ImageRecord,
+    Origins,
+    ReferenceRecord,
+    StageRecord,
+    StatedError,
+    Transformation,
+)
+from tweakreg.schema import violation
 
 SCHEMA = "tweakreg/fit_result-1.0.0"
 
-#: Covariances are of (m11, m12, m21, m22, s1, s2), the shift in mas.
-_TO_MAS = np.array([1.0, 1.0, 1.0, 1.0, MAS_PER_ARCSEC, MAS_PER_ARCSEC])
+_FIT_NUMBERS = (
+    "geometry", "rms", "mae", "rms_ra", "rms_dec", "n_matched", "n_used", "n_clipped", "match_radius",
+    "false_probability",
+)  # fmt: skip
+
+#: The result of an image, as in ``schemas/fit_result.schema.json``.
+Tree = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Origins:
-    """Every parameter of a run and where its value came from.
-
-    Attributes
-    ----------
-    parameters : mapping of name to (value, origin)
-        The origin is 'default', 'reference file ...', 'parameter file ...', 'command line or keyword' or 'attribute'.
-    """
-
-    parameters: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
-
-
-def image_result(
-    name: str,
-    group: str,
-    footprint: tuple[Floats, Floats],
-    epoch: float,
-    stages: tuple[StageResult, StageResult],
-    status: Status,
-    alignment: Alignment,
-    origins: Origins,
-    *,
-    dry_run: bool = False,
-    composed: bool = False,
-) -> Tree:
-    """All that is known of how an image was aligned.
+def to_tree(record: ImageRecord) -> Tree:
+    """A record as it is kept in metadata.
 
     Parameters
     ----------
-    name, group : str
-    footprint : (ra, dec)
-        Vertices along the edges of the image, degrees; every fourth part begins at a corner.
-    epoch : float
-        Decimal year of the exposure; NaN if unknown.
-    stages : (StageResult, StageResult)
-        Relative and absolute.
-    status : Status
-    alignment : Alignment
-    origins : Origins
-    dry_run : bool
-        Whether the WCS was left as it is.
-    composed : bool
-        Whether the WCS had been corrected before.
+    record : ImageRecord
+        Of one image.
 
     Returns
     -------
@@ -72,88 +46,160 @@ def image_result(
     """
     tree: Tree = {
         "schema": SCHEMA,
-        "software": {"name": "tweakreg", "version": version("tweakreg")},
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "name": name,
-        "group": group,
-        "epoch": epoch,
-        "status": status.value,
-        "dry_run": dry_run,
-        "composed": composed,
-        "plane": {"ra": alignment.plane.ra, "dec": alignment.plane.dec},
-        "stages": {stage.stage.value: _stage(stage) for stage in stages},
+        "software": {"name": "tweakreg", "version": record.software},
+        "date": record.date,
+        "name": record.name,
+        "group": record.group,
+        "epoch": record.epoch,
+        "status": record.status.value,
+        "dry_run": record.dry_run,
+        "composed": record.composed,
+        "plane": {"ra": record.plane.ra, "dec": record.plane.dec},
+        "stages": {each.stage.value: _stage_tree(each) for each in record.stages},
         "parameters": {
-            key: {"value": _plain(value), "origin": origin} for key, (value, origin) in origins.parameters.items()
+            name: {"value": _plain(value), "origin": origin}
+            for name, (value, origin) in record.origins.parameters.items()
         },
     }
-    reference = alignment.reference
-    if reference is not None:
-        tree["reference"] = {"name": reference.name, "sources": len(reference), "provenance": reference.provenance}
-    correction = alignment.corrections.get(group)
-    # The only exposure, or one that no other could be aligned to, has a place but nothing that says how good it is.
-    if correction is not None and any(each.outcome in (Outcome.ALIGNED, Outcome.REFERENCE) for each in stages):
-        covariance = alignment.covariances[group]
-        tree["correction"] = _affine(correction) | {"covariance": _in_mas(covariance)}
-        corners = alignment.plane.project(*footprint)[:: len(footprint[0]) // 4]
-        tree["predicted_error"] = _predicted(alignment, group, corners) | {
-            "relative_to": "catalog" if stages[1].outcome is Outcome.ALIGNED else "reference image"
+    if record.reference is not None:
+        reference = record.reference
+        tree["reference"] = {
+            "name": reference.name,
+            "sources": reference.sources,
+            "provenance": reference.provenance,
+        }
+    if record.correction is not None:
+        tree["correction"] = _transformation_tree(record.correction)
+    if record.stated_error is not None:
+        error = record.stated_error
+        tree["predicted_error"] = {
+            "centre": list(error.centre),
+            "corners": [list(corner) for corner in error.corners],
+            "relative_to": error.relative_to,
         }
     return tree
 
 
-def _stage(result: StageResult) -> Tree:
+def _stage_tree(stage: StageRecord) -> Tree:
     tree: Tree = {
-        "outcome": result.outcome.name,
-        "sentence": result.outcome.sentence,
-        "detail": result.detail,
-        "reference": result.matched_with,
+        "outcome": stage.outcome.name,
+        "sentence": stage.outcome.sentence,
+        "detail": stage.detail,
+        "reference": stage.matched_with,
     }
-    fit, match = result.fit, result.match
-    if fit is None or match is None:
-        return tree
-    east, north = (fit.rms_axes * MAS_PER_ARCSEC).tolist()
-    return (
-        tree
-        | {"geometry": fit.geometry}
-        | _affine(fit.affine)
-        | {
-            "covariance": _in_mas(fit.covariance),
-            "rms": fit.rms * MAS_PER_ARCSEC,
-            "mae": fit.mae * MAS_PER_ARCSEC,
-            "rms_ra": east,
-            "rms_dec": north,
-            "n_matched": len(match),
-            "n_used": fit.n_used,
-            "n_clipped": fit.n_clipped,
-            "match_radius": match.radius * MAS_PER_ARCSEC,
-            "false_probability": match.false_probability,
-        }
-    )
+    if stage.numbers:
+        tree["numbers"] = dict(stage.numbers)
+    if stage.fit is not None:
+        tree |= _transformation_tree(stage.fit.transformation)
+        tree |= {name: getattr(stage.fit, name) for name in _FIT_NUMBERS}
+    return tree
 
 
-def _affine(affine: Affine) -> Tree:
+def _transformation_tree(transformation: Transformation) -> Tree:
     return {
-        "matrix": affine.matrix.tolist(),
-        "shift": (affine.shift * MAS_PER_ARCSEC).tolist(),
-        "rotation": list(affine.rotations),
-        "scale": list(affine.scales),
-        "skew": affine.skew,
+        "matrix": [list(row) for row in transformation.matrix],
+        "shift": list(transformation.shift),
+        "rotation": list(transformation.rotation),
+        "scale": list(transformation.scale),
+        "skew": transformation.skew,
+        "covariance": [list(row) for row in transformation.covariance],
     }
-
-
-def _in_mas(covariance: Floats) -> list[list[float]]:
-    rows: list[list[float]] = (covariance * _TO_MAS[:, None] * _TO_MAS).tolist()
-    return rows
-
-
-def _predicted(alignment: Alignment, group: str, corners: Floats) -> Tree:
-    """Standard errors to the east and north at the centre and the corners, mas."""
-    places = np.vstack([corners.mean(axis=0), corners])
-    variance = np.diagonal(alignment.covariance_at(group, places), axis1=1, axis2=2)
-    errors = np.sqrt(np.maximum(variance, 0.0)) * MAS_PER_ARCSEC
-    return {"centre": errors[0].tolist(), "corners": errors[1:].tolist()}
 
 
 def _plain(value: Any) -> Any:
     """None is not kept in metadata."""
     return "None" if value is None else list(value) if isinstance(value, tuple) else value
+
+
+def from_tree(tree: Mapping[str, Any]) -> ImageRecord:
+    """The record that a tree was made of.
+
+    Parameters
+    ----------
+    tree : mapping
+        As `read_result` gives it.
+
+    Returns
+    -------
+    ImageRecord
+        `to_tree` makes the same tree of it.
+    """
+    relative, absolute = (_stage_of(stage, tree["stages"][stage.value]) for stage in Stage)
+    error, reference, correction = (tree.get(name) for name in ("predicted_error", "reference", "correction"))
+    return ImageRecord(
+        name=tree["name"],
+        group=tree["group"],
+        epoch=tree.get("epoch", float("nan")),
+        status=Status(tree["status"]),
+        dry_run=tree["dry_run"],
+        composed=tree["composed"],
+        plane=TangentPlane(**tree["plane"]),
+        relative=relative,
+        absolute=absolute,
+        correction=None if correction is None else _transformation_of(correction),
+        stated_error=None
+        if error is None
+        else StatedError(
+            centre=tuple(error["centre"]), corners=tuple(map(tuple, error["corners"])), relative_to=error["relative_to"]
+        ),
+        reference=None if reference is None else ReferenceRecord(**reference),
+        origins=Origins(
+            parameters={name: (entry["value"], entry["origin"]) for name, entry in tree["parameters"].items()}
+        ),
+        date=tree["date"],
+        software=tree["software"]["version"],
+    )
+
+
+def valid_record(tree: Mapping[str, Any]) -> ImageRecord | None:
+    """The record of a tree that may be anything; None where it does not follow the schema."""
+    return from_tree(tree) if tree and violation(dict(tree), "fit_result") is None else None
+
+
+def _stage_of(stage: Stage, tree: Mapping[str, Any]) -> StageRecord:
+    fit = None
+    if "geometry" in tree:
+        fit = FitRecord(transformation=_transformation_of(tree), **{name: tree[name] for name in _FIT_NUMBERS})
+    return StageRecord(
+        stage=stage,
+        outcome=Outcome[tree["outcome"]],
+        detail=tree["detail"],
+        numbers=dict(tree.get("numbers", {})),
+        matched_with=tree["reference"],
+        fit=fit,
+    )
+
+
+def _transformation_of(tree: Mapping[str, Any]) -> Transformation:
+    first, second = map(tuple, tree["matrix"])
+    shift, rotation, scale = (tuple(tree[name]) for name in ("shift", "rotation", "scale"))
+    covariance = tuple(map(tuple, tree["covariance"]))
+    return Transformation(
+        matrix=(first, second), shift=shift, rotation=rotation, scale=scale, skew=tree["skew"], covariance=covariance
+    )
+
+
+def read_result(exposure: Any) -> Tree:
+    """The result of an alignment that an exposure carries.
+
+    Parameters
+    ----------
+    exposure : str, Path or datamodel
+        Where it is sought.
+
+    Returns
+    -------
+    dict
+        As in ``schemas/fit_result.schema.json``.
+
+    Raises
+    ------
+    InputError
+        It carries none, or one that does not follow the schema.
+    """
+    tree = result_tree(exposure)
+    problem = violation(tree, "fit_result")
+    if problem is not None:
+        name = exposure if isinstance(exposure, str) else getattr(getattr(exposure, "meta", None), "filename", exposure)
+        raise InputError(name, f"meta.tweakreg does not follow the schema: {problem.json_path}: {problem.message}")
+    return tree

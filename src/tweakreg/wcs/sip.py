@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
+from tweakreg.process import recorded
 from tweakreg.records import SipConfig
 from tweakreg.wcs.footprint import Bounds
 
@@ -46,8 +46,7 @@ def approximate(wcs: Any, config: SipConfig, bounds: Bounds, crpix: tuple[float,
     SipApproximation
     """
     degrees = range(1, min(MAX_DEGREE, config.npoints - 2) + 1)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with recorded() as caught:
         header = wcs.to_fits_sip(
             bounding_box=bounds,
             max_pix_error=config.max_pix_error,

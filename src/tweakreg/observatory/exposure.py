@@ -1,0 +1,258 @@
+"""What the pipeline knows of an exposure: the interface that each mission's module implements, and its records.
+
+An exposure file holds one image or several, one per detector or chip. While a file is open, each of its images is an
+`OpenImage`; what is kept of it when the file is put away is an `ExposureImage`. Whoever adds a mission writes
+a class that is an `OpenImage`, and names it in `tweakreg.observatory.missions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from tweakreg.plane import Bools, Floats, TangentPlane
+from tweakreg.records import (
+    Affine,
+    Picture,
+    Pixels,
+    PlacedCatalog,
+    PlaneImage,
+    SipConfig,
+    SourceCatalog,
+    Sources,
+    Status,
+)
+from tweakreg.wcs.corrector import TelescopeAngles
+from tweakreg.wcs.footprint import Bounds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExposureImage:
+    """What is kept of an image of an exposure while its file is put away.
+
+    Attributes
+    ----------
+    name : str
+        File name without folder and ending.
+    group : str
+        Images of one group receive one correction.
+    detector : str
+        Name of the detector, as in the exposure.
+    x, y : (N,) float arrays
+        Sources, pixels.
+    ra, dec : (N,) float arrays
+        The same on the sky, degrees.
+    flux : (N,) float array
+        In the unit of the image; NaN where a custom catalog has none.
+    weight : (N,) float array or None
+        Relative weight in the fit, where the catalog gives one.
+    footprint : (ra, dec)
+        Vertices along the edges, degrees.
+    pixel_scale : float
+        arcsec.
+    epoch : float
+        Decimal year; NaN if the exposure does not say.
+    problem : str
+        Why its WCS cannot be corrected; empty if it can.
+    catalog_name : str or None
+        New value of ``meta.tweakreg_catalog``: empty to clear it, None to leave it.
+    corrected : bool
+        Whether its WCS had a tangent-plane correction already.
+    picture : Picture or None
+        Of its pixels, where plots are asked for.
+    observer : (3,) float array or None
+        Barycentric position of the telescope, ICRS, au, if the exposure says.
+    """
+
+    name: str
+    group: str
+    detector: str
+    x: Floats
+    y: Floats
+    ra: Floats
+    dec: Floats
+    flux: Floats
+    weight: Floats | None
+    footprint: tuple[Floats, Floats]
+    pixel_scale: float
+    epoch: float
+    problem: str
+    catalog_name: str | None = None
+    corrected: bool = False
+    picture: Picture | None = None
+    observer: Floats | None = None
+
+    @property
+    def placed(self) -> PlacedCatalog:
+        """Its sources on the detector and on the sky."""
+        return PlacedCatalog(
+            detector=self.detector, x=self.x, y=self.y, ra=self.ra, dec=self.dec, pixel_scale=self.pixel_scale
+        )
+
+    @property
+    def catalog(self) -> SourceCatalog:
+        """Its sources on the detector."""
+        return SourceCatalog(x=self.x, y=self.y, flux=self.flux, weight=self.weight, name=self.name)
+
+    def without(self, left_out: Bools) -> ExposureImage:
+        """The exposure without some of its sources.
+
+        Parameters
+        ----------
+        left_out : (N,) bool array
+            True for these.
+        """
+        keep = ~left_out
+        kept = {name: getattr(self, name)[keep] for name in ("x", "y", "ra", "dec", "flux")}
+        return replace(self, **kept, weight=None if self.weight is None else self.weight[keep])
+
+    def on_plane(self, plane: TangentPlane) -> PlaneImage:
+        """The exposure as the alignment sees it.
+
+        Parameters
+        ----------
+        plane : TangentPlane
+            The common plane.
+        """
+        return PlaneImage(
+            name=self.name,
+            group=self.group,
+            footprint=plane.project(*self.footprint),
+            pixel_scale=self.pixel_scale,
+            sources=Sources(xy=plane.project(self.ra, self.dec), weight=self.weight, name=self.name),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExposureState:
+    """What an alignment changes of an exposure, so that it can be given back.
+
+    Attributes
+    ----------
+    wcs : object
+        Its WCS, of the mission's kind.
+    status : str
+        ``meta.cal_step.tweakreg``; empty for none.
+    result : dict
+        ``meta.tweakreg``; empty for none.
+    """
+
+    wcs: Any
+    status: str
+    result: dict[str, Any]
+
+
+class OpenImage(Protocol):
+    """An image of an exposure whose file is open.
+
+    Attributes
+    ----------
+    name : str
+        Of the exposure, without folder and ending.
+    wcs : object
+        Of the mission's kind; for others it is something to be kept and given back.
+    """
+
+    name: str
+    wcs: Any
+
+    @property
+    def detector(self) -> str:
+        """Name of the detector."""
+
+    @property
+    def filename(self) -> str:
+        """Of the exposure, for messages."""
+
+    @property
+    def bounds(self) -> Bounds:
+        """Outer edges of the pixels for which the WCS is valid."""
+
+    @property
+    def angles(self) -> TelescopeAngles:
+        """Where the detector's reference point lies in the telescope's frame."""
+
+    @property
+    def corrected(self) -> bool:
+        """Whether the WCS has a tangent-plane correction."""
+
+    @property
+    def wcs_name(self) -> str:
+        """Name of the WCS; empty if it has none."""
+
+    @property
+    def catalog_name(self) -> str | None:
+        """The catalog of sources that the exposure itself names."""
+
+    def pixels(self, *, errors: bool = False) -> Pixels:
+        """Pixels with a mask, and their errors where they are needed."""
+
+    def sky(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+        """Right ascension and declination of pixels, degrees."""
+
+    def to_pixels(self, ra: Floats, dec: Floats) -> tuple[Floats, Floats]:
+        """Pixels of sky positions in degrees."""
+
+    def footprint(self) -> tuple[Floats, Floats]:
+        """Vertices along the edges, degrees; every fourth part begins at a corner."""
+
+    def measured(self, catalog: SourceCatalog, group: str, catalog_name: str | None = None) -> ExposureImage:
+        """What the alignment needs of the image and its sources."""
+
+    def uncorrected(self) -> OpenImage:
+        """The image with its original pointing; the exposure itself is not changed."""
+
+    def state(self) -> ExposureState:
+        """What an alignment changes, as it is now."""
+
+    def set_wcs(self, wcs: Any) -> None:
+        """Give it a WCS, and an S_REGION to match."""
+
+    def correct(self, correction: Affine, plane: TangentPlane, wcs_name: str | None) -> None:
+        """Correct the WCS, and S_REGION; None keeps the name of the WCS."""
+
+    def update_sip(self, config: SipConfig) -> str:
+        """Make the SIP approximation that of the WCS, or take it out; why it is not accurate, if so."""
+
+    def write_result(self, tree: dict[str, Any]) -> None:
+        """Keep the result of an alignment with the exposure; an empty one takes an earlier one out."""
+
+    def write_keywords(self, cards: Sequence[Sequence[Any]], known: Sequence[str]) -> None:
+        """Write (keyword, value, comment) to the header of the image; those that are known are taken out first."""
+
+    def write_status(self, status: Status | None) -> None:
+        """Say how the alignment ended; None for not at all."""
+
+    def write_names(self, catalog_name: str | None, filename: str | None) -> None:
+        """The names of its catalog (empty for none) and of its file; None leaves them as they are."""
+
+
+def common_plane(exposures: Sequence[ExposureImage]) -> TangentPlane:
+    """The plane around the mean unit vector of the footprints.
+
+    Parameters
+    ----------
+    exposures : sequence of ExposureImage
+        At least one.
+    """
+    ra = np.concatenate([exposure.footprint[0] for exposure in exposures])
+    dec = np.concatenate([exposure.footprint[1] for exposure in exposures])
+    return TangentPlane.around(ra, dec)
+
+
+def plain(value: Any) -> Any:
+    """Containers of asdf as those of Python.
+
+    Parameters
+    ----------
+    value : object
+        Mappings and sequences at any depth, and what is in them.
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [plain(item) for item in value]
+    return value

@@ -1,0 +1,194 @@
+"""Correcting the exposures, and recording how it went."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from tweakreg.errors import WCSError
+from tweakreg.observatory.exposure import ExposureImage, ExposureState, OpenImage
+from tweakreg.observatory.library import ModelLibrary
+from tweakreg.observatory.missions import image_of
+from tweakreg.parameters import Config
+from tweakreg.pipeline.result import Change, ImageResult
+from tweakreg.progress import progress
+from tweakreg.records import Alignment, Outcome, StageResult
+from tweakreg.report.lines import result_line
+from tweakreg.results.record import KEYWORDS, Origins, image_record, keywords, not_correctable
+from tweakreg.results.tree import to_tree
+
+log = logging.getLogger(__name__)
+
+#: A WCS that is tied to a reference catalog is called this and the value of abs_refcat, as the JWST step does.
+_WCS_NAME = "FIT-LVL3-"
+
+Results = tuple[StageResult, StageResult]
+
+
+def results_of(exposure: ExposureImage, alignment: Alignment, *, absolute: bool) -> Results:
+    """How the relative and the absolute stage ended for one image.
+
+    Parameters
+    ----------
+    exposure : ExposureImage
+        The image.
+    alignment : Alignment
+        Of all images that can be corrected.
+    absolute : bool
+        Whether the absolute stage was asked for.
+    """
+    if exposure.problem:
+        return not_correctable(exposure.problem, absolute=absolute)
+    return alignment.relative[exposure.group], alignment.absolute[exposure.group]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """What is written of a run into its exposures.
+
+    Attributes
+    ----------
+    filenames : sequence of str or None
+        Under which the exposures will be saved; None if they will not be.
+    origins : Origins
+        Every parameter and where it came from.
+    """
+
+    filenames: Sequence[str] | None = None
+    origins: Origins = field(default_factory=Origins)
+
+
+def apply(
+    library: ModelLibrary,
+    exposures: Sequence[ExposureImage],
+    alignment: Alignment,
+    config: Config,
+    recording: Recording | None = None,
+) -> list[ImageResult]:
+    """Correct the exposures and say how it went, one line per image and stage.
+
+    Parameters
+    ----------
+    library : ModelLibrary
+        Its exposures are changed; with ``dry_run`` they only get the result.
+    exposures : sequence of ExposureImage
+        What is known of them, in the order of the library.
+    alignment : Alignment
+        What is to be applied.
+    config : Config
+        Says what is changed.
+    recording : Recording, optional
+        What else is written into them.
+
+    Returns
+    -------
+    list of ImageResult
+        In the order of the library.
+    """
+    recording = recording or Recording()
+    done = []
+    with library, library.quick_collection(), progress(len(exposures), "corrections") as count:
+        for index, exposure in enumerate(exposures):
+            model = library.borrow(index)
+            filename = None if recording.filenames is None else recording.filenames[index]
+            image = image_of(model, library.member_path(index))
+            result = _apply(image, exposure, alignment, config, recording.origins, filename)
+            library.put_back(model, index, changed=True)
+            del model, image
+            done.append(result)
+            for stage in result.record.asked:
+                level = logging.INFO if stage.outcome.succeeded else logging.WARNING
+                log.log(level, result_line(exposure.name, stage))
+            count()
+    return done
+
+
+def _apply(
+    image: OpenImage,
+    exposure: ExposureImage,
+    alignment: Alignment,
+    config: Config,
+    origins: Origins,
+    filename: str | None,
+) -> ImageResult:
+    """Correct one image, and write into it what became of it."""
+    before = image.state()
+    results = results_of(exposure, alignment, absolute=config.absolute is not None)
+    changed = False
+    if not config.dry_run:
+        results, changed = _change(image, exposure, results, alignment, config)
+    record = image_record(
+        exposure,
+        results,
+        alignment,
+        origins,
+        dry_run=config.dry_run,
+        restarted=config.restart,
+        skip_failed=config.on_failure == "skip",
+    )
+    image.write_result(to_tree(record))
+    if not config.dry_run:
+        image.write_keywords(keywords(record, image.wcs_name), KEYWORDS)
+        image.write_status(record.status)
+        image.write_names(exposure.catalog_name, filename)
+    return ImageResult(
+        record=record,
+        exposure=exposure,
+        relative=results[0],
+        absolute=results[1],
+        total=alignment.corrections.get(exposure.group),
+        change=_change_of(image, before) if changed else None,
+    )
+
+
+def _change_of(image: OpenImage, before: ExposureState) -> Change:
+    return Change(before=before, after=image.wcs, wcs_name=image.wcs_name)
+
+
+def _change(
+    image: OpenImage, exposure: ExposureImage, results: Results, alignment: Alignment, config: Config
+) -> tuple[Results, bool]:
+    """Restart and correct one image, as far as both are asked for; how the stages ended, and whether it was changed."""
+    restarted = config.restart and exposure.corrected
+    if restarted:
+        image.set_wcs(image.uncorrected().wcs)
+    correction = alignment.corrections.get(exposure.group)
+    if exposure.problem or correction is None:
+        if restarted:
+            _update_sip(image, config)
+        return results, restarted
+    try:
+        image.correct(correction, alignment.plane, _wcs_name(image, exposure, results, alignment, config))
+    except WCSError as error:
+        # A WCS that turns out not to allow it is an outcome of this image alone.
+        problem = replace(exposure, problem=str(error))
+        return results_of(problem, alignment, absolute=config.absolute is not None), restarted
+    if config.sip.approximate or restarted or not correction.is_identity:
+        _update_sip(image, config)
+    return results, restarted or not correction.is_identity
+
+
+def _wcs_name(
+    image: OpenImage, exposure: ExposureImage, results: Results, alignment: Alignment, config: Config
+) -> str | None:
+    """The new name of a corrected WCS; None if it keeps its own."""
+    if config.wcsname and any(result.outcome is Outcome.ALIGNED for result in results):
+        if image.wcs_name == config.wcsname:
+            log.info(
+                "%s: its WCS was called %s before: the name is now that of the new one", image.name, config.wcsname
+            )
+        return config.wcsname
+    if results[1].outcome is Outcome.ALIGNED and config.reference is not None:
+        used = "" if alignment.reference is None else alignment.reference.name
+        return _WCS_NAME + config.reference.name_of(used)
+    if not alignment.corrections[exposure.group].is_identity and image.wcs_name.startswith(_WCS_NAME):
+        return ""  # an earlier alignment to a catalog does not hold any more
+    return None
+
+
+def _update_sip(image: OpenImage, config: Config) -> None:
+    """Make the SIP approximation that of the WCS, or take it out."""
+    problem = image.update_sip(config.sip)
+    if problem:
+        log.warning("%s: SIP approximation: %s", image.name, problem)

@@ -1,0 +1,64 @@
+"""What belongs to the whole process and not to a run: the filters of warnings, the collection of unused objects.
+
+Several runs may go on in threads of one process; each of these is shared by them.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+_filters = threading.RLock()
+_frozen_lock = threading.Lock()
+_n_frozen = 0
+
+
+@contextmanager
+def silenced(category: type[Warning] = Warning, message: str = "") -> Iterator[None]:
+    """Without warnings of a kind.
+
+    Python keeps one list of filters for all threads, and a thread that restores it would undo what another one did
+    meanwhile: they take turns.
+
+    Parameters
+    ----------
+    category : type of Warning
+        Which warnings are not shown; those of its subclasses neither.
+    message : str
+        A regular expression for the beginning of their text; empty for any text.
+    """
+    with _filters, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message, category)
+        yield
+
+
+@contextmanager
+def recorded() -> Iterator[list[warnings.WarningMessage]]:
+    """Collect all warnings instead of showing them; gives the list to which they are added."""
+    with _filters, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield caught
+
+
+@contextmanager
+def quick_collection() -> Iterator[None]:
+    """Make Python look for unused objects among new ones only.
+
+    Datamodels and figures hold themselves in cycles; looking through all that numpy, astropy and
+    the rest have made, again and again, takes longer than opening an exposure or drawing it. What is frozen
+    is thawed when the last of several runs is through.
+    """
+    global _n_frozen
+    with _frozen_lock:
+        _n_frozen += 1
+        gc.freeze()
+    try:
+        yield
+    finally:
+        with _frozen_lock:
+            _n_frozen -= 1
+            if _n_frozen == 0:
+                gc.unfreeze()
