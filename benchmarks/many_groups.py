@@ -11,7 +11,7 @@ import time
 import numpy as np
 
 from tweakreg.alignment.solver import Order
-from tweakreg.alignment.stages import align
+from tweakreg.alignment.stages import align_on_plane
 from tweakreg.plane import TangentPlane
 from tweakreg.records import Affine, PlaneCatalog, PlaneImage, Sources, Stage, StageConfig, Status
 
@@ -49,7 +49,7 @@ def main() -> None:
     for name, expand, target in (("fixed", False, None), ("growing", True, None), ("absolute", True, reference)):
         start = time.process_time()
         catalog = PlaneCatalog(sources=target)
-        alignment = align(
+        alignment = align_on_plane(
             images, plane, relative, absolute if target else None, catalog, order=Order(expand_refcat=expand)
         )
         seconds = time.process_time() - start

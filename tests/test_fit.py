@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tweakwcs.linearfit import iter_linear_fit
 
-from tweakreg.alignment.fit import combined_weight, fit_affine, fit_clipped
+from tweakreg.alignment.fit import Clipping, combined_weight, fit_affine, fit_clipped
 from tweakreg.errors import SingularFitError
 from tweakreg.records import Affine
 
@@ -40,7 +40,7 @@ def test_agrees_with_tweakwcs(geometry, seed, weighted):
     image = rng.uniform(-50, 50, size=(30, 2))
     reference = transformation(geometry, 0.01)(image) + rng.normal(scale=0.01, size=(30, 2))
     weight = rng.uniform(0.5, 2.0, size=30) if weighted else None
-    ours = fit_clipped(image, reference, weight, geometry=geometry, **{**OPTIONS, "nclip": 0})
+    ours = fit_clipped(image, reference, weight, geometry, Clipping(**{**OPTIONS, "nclip": 0}))
     theirs = iter_linear_fit(reference, image, wuv=weight, fitgeom=geometry, nclip=0, center=(0.0, 0.0))
     assert np.allclose(ours.affine.matrix, theirs["matrix"], atol=1e-9)
     assert np.allclose(ours.affine.shift, theirs["shift"], atol=1e-8)
@@ -58,11 +58,14 @@ def test_covariance_is_the_scatter(geometry, weighted):
     truth = transformation(geometry, 0.01)
     fits = [
         fit_clipped(
-            image, truth(image) + rng.normal(size=(40, 2)) * sigma[:, None], weight, geometry=geometry,
-            **{**OPTIONS, "nclip": 0},
+            image,
+            truth(image) + rng.normal(size=(40, 2)) * sigma[:, None],
+            weight,
+            geometry,
+            Clipping(**{**OPTIONS, "nclip": 0}),
         )
         for _ in range(400)
-    ]  # fmt: skip
+    ]
     corner = np.array([[50.0, -30.0]])
     scatter = np.cov(np.concatenate([fit.affine(corner) for fit in fits]).T)
     design = np.array([[50.0, -30.0, 0, 0, 1, 0], [0, 0, 50.0, -30.0, 0, 1]])
@@ -75,7 +78,7 @@ def test_clipping_removes_outliers_and_lets_good_stars_back():
     image = rng.uniform(-50, 50, size=(100, 2))
     reference = image + [0.1, 0.2] + rng.normal(scale=0.003, size=(100, 2))
     reference[:5] += [1.0, 0.0]
-    fit = fit_clipped(image, reference, None, geometry="shift", nclip=10, sigma=2.5, accumulate=False)
+    fit = fit_clipped(image, reference, None, "shift", Clipping(nclip=10, sigma=2.5))
     assert fit.affine.shift == pytest.approx([0.1, 0.2], abs=0.002)
     assert 5 <= fit.n_clipped <= 8
     assert not fit.used[:5].any()
@@ -86,7 +89,7 @@ def test_clipping_ends_with_every_used_star_within_the_limit(seed, accumulate):
     rng = np.random.default_rng(seed)
     image = rng.uniform(-5, 5, size=(40, 2))
     reference = image + rng.standard_cauchy(size=(40, 2)) * 0.1
-    fit = fit_clipped(image, reference, None, geometry="shift", nclip=1000, sigma=2.0, accumulate=accumulate)
+    fit = fit_clipped(image, reference, None, "shift", Clipping(nclip=1000, sigma=2.0, accumulate=accumulate))
     length = np.linalg.norm(reference - fit.affine(image), axis=1)
     assert (length[fit.used] <= 2.0 * fit.rms).all()
 
@@ -127,7 +130,7 @@ def test_stars_of_weight_zero_do_not_count():
     reference[0] += 100.0
     weight = np.ones(20)
     weight[0] = 0.0
-    fit = fit_clipped(image, reference, weight, geometry="rshift", **OPTIONS)
+    fit = fit_clipped(image, reference, weight, "rshift", Clipping(**OPTIONS))
     assert fit.affine.shift == pytest.approx([0.5, 0.5])
     assert not fit.used[0]
     assert fit.rms == pytest.approx(0.0, abs=1e-9)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from helpers import BOX
-from tweakreg.alignment.fit import fit_clipped
+from tweakreg.alignment.fit import Clipping, fit_clipped
 from tweakreg.alignment.solver import Order
-from tweakreg.alignment.stages import align
+from tweakreg.alignment.stages import align_on_plane
 from tweakreg.plane import TangentPlane
 from tweakreg.records import Outcome, PlaneCatalog, PlaneImage, Sources, Stage, StageConfig
 
@@ -31,12 +31,13 @@ def normalised(seed, *, absolute, growing, noise=0.002, catalog=0.002, n_groups=
         for i in range(n_groups)
     ]
     configs = [StageConfig.of(stage, fitgeometry=geometry, minobj=10) for stage in Stage]
-    reference = Sources(xy=stars + rng.normal(scale=catalog, size=stars.shape), name="catalog")
+    known = Sources(xy=stars + rng.normal(scale=catalog, size=stars.shape), name="catalog")
+    reference = PlaneCatalog(sources=known)
     plane = TangentPlane(ra=10.0, dec=20.0)
     if absolute:
-        result = align(images, plane, *configs, PlaneCatalog(sources=reference), order=Order(expand_refcat=growing))
+        result = align_on_plane(images, plane, *configs, reference, order=Order(expand_refcat=growing))
     else:
-        result = align(images, plane, configs[0], order=Order(expand_refcat=growing))
+        result = align_on_plane(images, plane, configs[0], order=Order(expand_refcat=growing))
     first = next(int(name) for name, each in result.relative.items() if each.outcome is Outcome.REFERENCE)
     ratios = []
     for i in range(n_groups):
@@ -74,9 +75,9 @@ def test_heavy_tails_and_wrong_weights(weighted):
     image = rng.uniform(-30.0, 30.0, size=(200, 2))
     scale = np.where(np.arange(200) < 40, 0.05, 0.002)[:, None]
     weight = np.full(200, 1.0) if weighted else None
-    options = {"geometry": "general", "nclip": 0, "sigma": 3.0, "accumulate": False}
+    clipping = Clipping(nclip=0, sigma=3.0)
     drawn = (image + rng.normal(size=image.shape) * scale for _ in range(300))
-    fits = [fit_clipped(image, reference, weight, **options) for reference in drawn]
+    fits = [fit_clipped(image, reference, weight, "general", clipping) for reference in drawn]
     values = np.array([[*fit.affine.matrix.ravel(), *fit.affine.shift] for fit in fits])
     stated = np.mean([np.diagonal(fit.covariance) for fit in fits], axis=0)
     assert np.all(np.abs(values.var(axis=0) / stated - 1.0) < 0.35)

@@ -11,15 +11,8 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-import matplotlib.pyplot as plt
-import numpy as np
-from astropy.table import Table
-
-from tweakreg import ModelLibrary, TweakRegStep, read_correction
-from tweakreg.corrections.change import apply_to
-from tweakreg.report import plots
-from tweakreg.simulate import SceneConfig, make_scene, score
-from tweakreg.simulate.models import make_models, write_scene
+import tweakreg
+from tweakreg.simulate import SceneConfig, make_models, make_scene, score_library, write_scene
 
 # %%
 # The data
@@ -36,35 +29,15 @@ scene = make_scene(config)
 folder = Path(tempfile.mkdtemp())
 association = write_scene(scene, folder / "data")
 
-
-def align(name, **parameters):
-    """Align without changing anything; the table of fits and the matches of the two visits that were fitted."""
-    output = folder / name
-    TweakRegStep.call(association, dry_run=True, save_results=True, save_matches=True, output_dir=str(output),
-                      configure_log=False, **parameters)  # fmt: skip
-    fits = Table.read(next(output.glob("*_fits.ecsv")))
-    matches = [Table.read(path) for path in sorted(output.glob("*_matches.ecsv"))]
-    return fits, [table for table in matches if len(table)]
-
-
-def show(fits):
-    """The columns that one looks at first."""
-    fits = fits["image", "outcome", "n_matched", "n_used", "rms_ra", "rms_dec", "scale_x", "scale_y", "skew"]
-    digits = {"n_matched": 0, "n_used": 0, "rms_ra": 2, "rms_dec": 2, "scale_x": 6, "scale_y": 6, "skew": 4}
-    for name, number in digits.items():
-        fits[name].format = f".{number}f"
-    fits["image"] = [name[:13] for name in fits["image"]]
-    fits.pprint(max_width=-1)
-
-
 # %%
 # First try: the defaults
 # -----------------------
-# ``dry_run`` does everything but change exposures: it is the way to try parameters. What nobody sets comes from a
-# parameter reference file for the filter, which is packaged.
+# :func:`tweakreg.align` does what the step does, and writes nothing. What nobody sets comes from a parameter reference
+# file for the filter, which is packaged.
 
-fits, _ = align("defaults")
-show(fits)
+result = tweakreg.align(association)
+columns = ["image", "outcome", "n_matched", "n_used", "rms_ra", "rms_dec", "scale_x", "skew"]
+result.table[columns].pprint(max_width=-1)
 
 # %%
 # Second try: more stars
@@ -73,33 +46,20 @@ show(fits)
 # scale can be fitted to all that stand well above the noise:
 
 chosen = {"brightest": None, "snr_threshold": 20.0}
-fits, matches = align("rscale", fitgeometry="rscale", **chosen)
-show(fits)
+rscale = tweakreg.align(association, fitgeometry="rscale", **chosen)
+rscale
 
 # %%
 # That looks excellent: six hundred stars and an rms below a tenth of a pixel. But are the residuals random? In the
 # third visit:
 
-rscale = matches[1]
-_ = plots.plot_residuals(rscale, figure=plt.figure(figsize=(6, 6)))
+rscale[2].plot_residuals()
 
 # %%
 # They are not: all four slopes are ten times their errors. The same as arrows on the sky, each the mean of the stars
 # around it:
 
-
-def mean_vectors(table, n=6):
-    """The table with a row for each of n x n cells, with the mean residual of the stars in it."""
-    columns = ("ref_plane_x", "ref_plane_y", "residual_ra", "residual_dec")
-    used = np.column_stack([table[name] for name in columns])[~np.asarray(table["clipped"])]
-    cells = [np.digitize(axis, np.linspace(axis.min(), axis.max(), n + 1)[1:-1]) for axis in used[:, :2].T]
-    groups = [used[(cells[0] == i) & (cells[1] == j)] for i in range(n) for j in range(n)]
-    means = np.array([group.mean(axis=0) for group in groups if len(group) > 3])
-    return Table([*means.T, np.zeros(len(means), dtype=bool)], names=[*columns, "clipped"])
-
-
-_, axes = plt.subplots(figsize=(5, 5))
-_ = plots.plot_vectors(mean_vectors(rscale), axes=axes)
+rscale[2].plot_vectors(cells=6)
 
 # %%
 # A pattern: the field is sheared. A rotation and one scale cannot describe it.
@@ -107,64 +67,43 @@ _ = plots.plot_vectors(mean_vectors(rscale), axes=axes)
 # Third try: a general fit
 # ------------------------
 
-fits, matches = align("general", fitgeometry="general", **chosen)
-show(fits)
-general = matches[1]
-_ = plots.plot_residuals(general, figure=plt.figure(figsize=(6, 6)))
+general = tweakreg.align(association, fitgeometry="general", **chosen)
+general.table[columns].pprint(max_width=-1)
+general[2].plot_residuals()
 
 # %%
 # The slopes are gone, and the arrows, drawn to their own scale, point anywhere:
 
-_, axes = plt.subplots(figsize=(5, 5))
-_ = plots.plot_vectors(mean_vectors(general), axes=axes)
+general[2].plot_vectors(cells=6)
 
 # %%
 # As a number: the largest slope over its error, and the rms.
 
-
-def systematics(table):
-    """Largest slope over its error, and rms (mas), of the residuals that were used."""
-    used = table[~np.asarray(table["clipped"])]
-    lines = [plots.slope(used[axis], used[name]) for axis in "xy" for name in ("residual_ra", "residual_dec")]
-    rms = np.sqrt(np.mean(used["residual_ra"] ** 2 + used["residual_dec"] ** 2))
-    return max(abs(value) / error for value, error, _ in lines), rms
-
-
-for name, table in (("rscale", rscale), ("general", general)):
-    print("{:8} largest slope {:5.1f} sigma, rms {:.2f} mas".format(name, *systematics(table)))
+for name, each in (("rscale", rscale[2]), ("general", general[2])):
+    rms = each.record.deciding.fit.rms
+    print(f"{name:8} largest slope {abs(each.slopes()['sigma']).max():5.1f} sigma, rms {rms:.2f} mas")
 
 # %%
 # That a general fit leaves no slope in its own residuals is so by construction. What counts is whether the WCS is
 # better, and here, where the truth is known, it can be asked: the error of each visit (mas, root mean square over
 # the detector) with both geometries, tied to a catalog.
 
-
-def errors(library, scene):
-    """Errors of the WCS in a library."""
-    found = {}
-    with library:
-        for index, model in enumerate(library):
-            found[scene.exposures[index].filename] = model.meta.wcs
-            library.shelve(model, index, modify=False)
-    return score(found, scene.truth, config.size).absolute
-
-
-catalog = str(folder / "data" / "refcat.ecsv")
+catalog = folder / "data" / "refcat.ecsv"
 for geometry in ("rscale", "general"):
-    geometries = {"fitgeometry": geometry, "abs_fitgeometry": geometry}
-    library = TweakRegStep.call(association, abs_refcat=catalog, configure_log=False, **chosen, **geometries)
-    print(f"{geometry:8}", errors(library, scene).round(2))
+    tied = tweakreg.align(association, catalog, fitgeometry=geometry, abs_fitgeometry=geometry, **chosen)
+    print(f"{geometry:8}", score_library(tied.library, scene).absolute.round(2))
 
 # %%
 # Commit
 # ------
 # Now the exposures are written, with a correction file for each visit and the page that tells all about the run.
 
-library = TweakRegStep.call(
-    association, abs_refcat=catalog, save_results=True, save_correction=True, save_report=True,
-    output_dir=str(folder / "aligned"), configure_log=False, **chosen, **geometries,
+general = tweakreg.align(
+    association, catalog, fitgeometry="general", abs_fitgeometry="general", save_correction=True, save_report=True,
+    **chosen,
 )  # fmt: skip
-print(*sorted(path.name for path in (folder / "aligned").iterdir()), sep="\n")
+written = general.save(folder / "aligned")
+print(*sorted(path.name for path in written), sep="\n")
 
 # %%
 # The other filter
@@ -177,7 +116,8 @@ print(*sorted(path.name for path in (folder / "aligned").iterdir()), sep="\n")
 other = make_scene(config, filter="F115W", visit_group="04", dither=0.05)
 other = replace(other, ra=scene.ra, dec=scene.dec, flux=scene.flux, motion=scene.motion)
 models = list(make_models(other))
-print("before", errors(ModelLibrary(models), other).round(2))
-for model, path in zip(models, sorted((folder / "aligned").glob("*_correction.asdf")), strict=True):
-    apply_to(model, read_correction(path), any_wcs=True)
-print("after ", errors(ModelLibrary(models), other).round(2))
+print("before", score_library(tweakreg.ModelLibrary(models), other).absolute.round(2))
+corrections = [path for path in written if path.name.endswith("_correction.asdf")]
+for model, path in zip(models, sorted(corrections), strict=True):
+    tweakreg.apply_correction(model, tweakreg.read_correction(path), any_wcs=True)
+print("after ", score_library(tweakreg.ModelLibrary(models), other).absolute.round(2))

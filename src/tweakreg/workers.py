@@ -27,6 +27,7 @@ def share_out(
     Parameters
     ----------
     tasks : sequence
+        What is to be done.
     here, there : callable
         Turn a task into a result in this process, and in another; they must agree. A task and its
         result for `there`, and `there` itself, have to be picklable.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from tweakreg.errors import SingularFitError
@@ -95,17 +97,29 @@ def _check_spread(image: Floats, weight: Floats, geometry: str) -> None:
         raise SingularFitError(geometry, len(used), condition)
 
 
-def fit_clipped(
-    image: Floats,
-    reference: Floats,
-    weight: Floats | None,
-    *,
-    geometry: str,
-    nclip: int,
-    sigma: float,
-    accumulate: bool,
-    normalised: bool = False,
-) -> Fit:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clipping:
+    """Which residuals are too long to belong to a fit.
+
+    Attributes
+    ----------
+    nclip : int
+        Largest number of clipping passes.
+    sigma : float
+        Clipping limit in units of the rms.
+    accumulate : bool
+        Whether clipped stars may not come back.
+    normalised : bool
+        Whether the weights are inverse variances: a residual then counts in units of its own error.
+    """
+
+    nclip: int
+    sigma: float
+    accumulate: bool = False
+    normalised: bool = False
+
+
+def fit_clipped(image: Floats, reference: Floats, weight: Floats | None, geometry: str, clipping: Clipping) -> Fit:
     """Fit, clip residuals longer than ``sigma * rms``, and repeat.
 
     Every pass tests all the stars again, so a star that was clipped too early comes
@@ -116,36 +130,32 @@ def fit_clipped(
     ----------
     image, reference, weight, geometry
         As for `fit_affine`.
-    nclip : int
-        Largest number of clipping passes.
-    sigma : float
-        Clipping limit in units of the rms.
-    accumulate : bool
-        Whether clipped stars may not come back.
-    normalised : bool
-        Whether the weights are inverse variances: a residual then counts in units of its own error.
+    clipping : Clipping
+        Which residuals are too long.
 
     Returns
     -------
     Fit
+        Of the stars that are left.
 
     Raises
     ------
     SingularFitError
         As for `fit_affine`.
     """
+    accumulate, sigma = clipping.accumulate, clipping.sigma
     valid = np.ones(len(image), dtype=bool) if weight is None else np.asarray(weight) > 0.0
     used = valid
     seen = {used.tobytes()}
     passes = []
-    for remaining in range(nclip, -1, -1):
+    for remaining in range(clipping.nclip, -1, -1):
         part = None if weight is None else weight[used]
         affine = fit_affine(image[used], reference[used], part, geometry)
         length = np.linalg.norm(reference - affine(image), axis=1)
         rms = float(np.sqrt(np.average(length[used] ** 2, weights=part)))
         passes.append((int(used.sum()), rms))
         limit = sigma * rms
-        if normalised and weight is not None:
+        if clipping.normalised and weight is not None:
             limit = sigma * np.sqrt(np.mean(weight[used] * length[used] ** 2) / np.maximum(weight, 1e-300))
         keep = valid & (length <= limit + ROUNDING)
         if accumulate:

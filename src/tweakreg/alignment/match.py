@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy import ndimage
 from scipy.spatial import KDTree
@@ -46,34 +48,119 @@ def find_offset(
     differences = _differences(image, reference, start, searchrad + tolerance)
     if len(differences) == 0:
         return None
-    half = int(np.ceil((searchrad + tolerance) / bin_size))
-    edges = (np.arange(2 * half + 2) - half - 0.5) * bin_size
-    counts, _, _ = np.histogram2d(differences[:, 0], differences[:, 1], bins=(edges, edges))
-    centres = np.arange(-half, half + 1, dtype=np.float64) * np.float64(bin_size)
-    distance = np.hypot(centres[:, None], centres[None, :])
-    searched = distance <= searchrad + 0.5 * bin_size
-    size, coarse, smooth = _best_box(counts, centres, searched, distance, tolerance, bin_size)
+    search = _Search.of(differences, searchrad=searchrad, tolerance=tolerance, bin_size=bin_size)
+    size, coarse, smooth = search.best_box()
     # A disc as large as the box and half its diagonal holds the pairs of a peak that straddles bins.
     radius = float(np.clip(size / np.sqrt(2.0), bin_size, tolerance))
     in_box = np.abs(differences - coarse).max(axis=1) <= (size + bin_size) / 2.0
     if not in_box.any():
         return None
     offset = _refine(differences, differences[in_box].mean(axis=0), radius)
-    near = np.linalg.norm(differences - offset, axis=1) <= radius
-    n_near = int(near.sum())
+    n_near = int((np.linalg.norm(differences - offset, axis=1) <= radius).sum())
     # One more than was seen: no pair elsewhere does not mean that there cannot be one.
     background = (len(differences) - n_near + 1.0) / (np.pi * (searchrad + tolerance) ** 2)
+    peak = _Peak(offset=offset, radius=radius, n_pairs=n_near, expected=float(background * np.pi * radius**2))
     pooled, n_bins = _pooled(smooth)
     return OffsetPeak(
         offset=start + offset,
         radius=radius,
         n_pairs=n_near,
-        expected=float(background * np.pi * radius**2),
-        rival_share=_rival_share(counts, centres, searched, offset, radius, bin_size, n_near, background),
+        expected=peak.expected,
+        rival_share=search.rival_share(peak, background),
         counts=pooled,
         start=np.asarray(start, dtype=float),
         extent=0.5 * n_bins * bin_size,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Peak:
+    """The offset from the start that most pairs share, the pairs within a radius, and how many are so by chance."""
+
+    offset: Floats
+    radius: float
+    n_pairs: int
+    expected: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Search:
+    """The histogram of all differences, and which of its bins may hold the offset.
+
+    Attributes
+    ----------
+    counts : (B, B) float array
+        Differences in each bin, by offset to the east and north.
+    centres : (B,) float array
+        Of the bins along each axis, arcsec from the start.
+    bin_size, tolerance : float
+        arcsec.
+    distance : (B, B) float array
+        Of each bin from the start, arcsec.
+    searched : (B, B) bool array
+        Bins that may hold the offset.
+    """
+
+    counts: Floats
+    centres: Floats
+    bin_size: float
+    tolerance: float
+    distance: Floats
+    searched: Bools
+
+    @classmethod
+    def of(cls, differences: Floats, *, searchrad: float, tolerance: float, bin_size: float) -> _Search:
+        half = int(np.ceil((searchrad + tolerance) / bin_size))
+        edges = (np.arange(2 * half + 2) - half - 0.5) * bin_size
+        counts, _, _ = np.histogram2d(differences[:, 0], differences[:, 1], bins=(edges, edges))
+        centres = np.arange(-half, half + 1, dtype=np.float64) * np.float64(bin_size)
+        distance = np.hypot(centres[:, None], centres[None, :])
+        return cls(
+            counts=counts,
+            centres=centres,
+            bin_size=bin_size,
+            tolerance=tolerance,
+            distance=distance,
+            searched=distance <= searchrad + 0.5 * bin_size,
+        )
+
+    def smoothed(self, box: int) -> Floats:
+        """Pairs in a box of so many bins around each; the uniform filter leaves rounding noise."""
+        smooth: Floats = np.rint(ndimage.uniform_filter(self.counts, box, mode="constant") * box**2)
+        return smooth
+
+    def best_box(self) -> tuple[float, Floats, Floats]:
+        """Size and place (arcsec) of the box whose pairs chance explains least; the pairs in boxes of that size."""
+        reachable = self.distance <= self.centres[-1]
+        density = self.counts[reachable].sum() / (reachable.sum() * self.bin_size**2)
+        candidates = []
+        for box in _box_sizes(self.tolerance, self.bin_size):
+            smooth = self.smoothed(box)
+            # Of equal peaks the one nearest to the start wins.
+            score = np.where(self.searched, smooth - 1e-3 * self.distance / self.distance.max(), -1.0)
+            column, row = np.unravel_index(np.argmax(score), score.shape)
+            size = box * self.bin_size
+            log_chance = _log_chance(float(smooth[column, row]), max(density * size**2, 1e-9))
+            log_chance += np.log(max(self.searched.sum() / box**2, 1.0))
+            candidates.append((log_chance, size, np.array([self.centres[column], self.centres[row]]), smooth))
+        _, size, place, smooth = min(candidates, key=lambda candidate: candidate[0])
+        return size, place, smooth
+
+    def rival_share(self, peak: _Peak, background: float) -> float:
+        """Excess of the best offset that is clearly another one, as a share of the peak's excess."""
+        box = max(1, round(np.sqrt(np.pi) * peak.radius / self.bin_size) | 1)
+        smooth = self.smoothed(box)
+        east, north = peak.offset
+        apart = np.hypot(self.centres[:, None] - east, self.centres[None, :] - north)
+        far = self.searched & (apart > 3.0 * peak.radius)
+        if not far.any():
+            return 0.0
+        expected = background * (box * self.bin_size) ** 2
+        # Chance alone puts several standard deviations into the highest of many cells: that is no rival.
+        n_cells = max(far.sum() / box**2, 1.0)
+        fluctuation = np.sqrt(2.0 * np.log(n_cells) * max(expected, 1.0))
+        excess = max(smooth[far].max() - expected - fluctuation, 0.0)
+        return float(excess / max(peak.n_pairs - peak.expected, 1e-9))
 
 
 def _pooled(counts: Floats) -> tuple[Floats, int]:
@@ -85,26 +172,6 @@ def _pooled(counts: Floats) -> tuple[Floats, int]:
     n = -(-len(counts) // block) | 1
     padded = np.pad(counts, (n * block - len(counts)) // 2).astype(np.float32)
     return np.asarray(padded.reshape(n, block, n, block).max(axis=(1, 3))), n * block
-
-
-def _best_box(
-    counts: Floats, centres: Floats, searched: Bools, distance: Floats, tolerance: float, bin_size: float
-) -> tuple[float, Floats, Floats]:
-    """Size and place (arcsec) of the box whose pairs chance explains least, and the pairs in boxes of that size."""
-    reachable = distance <= centres[-1]
-    density = counts[reachable].sum() / (reachable.sum() * bin_size**2)
-    candidates = []
-    for box in _box_sizes(tolerance, bin_size):
-        # The uniform filter leaves rounding noise; of equal peaks the one nearest to the start wins.
-        smooth = np.rint(ndimage.uniform_filter(counts, box, mode="constant") * box**2)
-        score = np.where(searched, smooth - 1e-3 * distance / distance.max(), -1.0)
-        column, row = np.unravel_index(np.argmax(score), score.shape)
-        size = box * bin_size
-        log_chance = _log_chance(float(smooth[column, row]), max(density * size**2, 1e-9))
-        log_chance += np.log(max(searched.sum() / box**2, 1.0))
-        candidates.append((log_chance, size, np.array([centres[column], centres[row]]), smooth))
-    _, size, place, smooth = min(candidates, key=lambda candidate: candidate[0])
-    return size, place, smooth
 
 
 def _differences(image: Floats, reference: Floats, start: Floats, reach: float) -> Floats:
@@ -148,30 +215,6 @@ def _refine(differences: Floats, offset: Floats, radius: float) -> Floats:
             break
         offset = moved
     return offset
-
-
-def _rival_share(
-    counts: Floats,
-    centres: Floats,
-    searched: Bools,
-    offset: Floats,
-    radius: float,
-    bin_size: float,
-    n_peak: int,
-    background: float,
-) -> float:
-    """Excess of the best offset that is clearly another one, as a share of the peak's excess."""
-    box = max(1, round(np.sqrt(np.pi) * radius / bin_size) | 1)
-    smooth = np.rint(ndimage.uniform_filter(counts, box, mode="constant") * box**2)
-    far = np.hypot(centres[:, None] - offset[0], centres[None, :] - offset[1]) > 3.0 * radius
-    if not (searched & far).any():
-        return 0.0
-    expected = background * (box * bin_size) ** 2
-    # Chance alone puts several standard deviations into the highest of many cells: that is no rival.
-    n_cells = max((searched & far).sum() / box**2, 1.0)
-    fluctuation = np.sqrt(2.0 * np.log(n_cells) * max(expected, 1.0))
-    excess = max(smooth[searched & far].max() - expected - fluctuation, 0.0)
-    return float(excess / max(n_peak - background * np.pi * radius**2, 1e-9))
 
 
 def mutual_pairs(image: Floats, reference: Floats, radius: float, isolation: float) -> tuple[Ints, Ints]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.spatial import KDTree
 
-from tweakreg.alignment.fit import FREE_PARAMETERS, MIN_STARS, combined_weight, fit_affine, fit_clipped
+from tweakreg.alignment.fit import FREE_PARAMETERS, MIN_STARS, Clipping, combined_weight, fit_affine, fit_clipped
 from tweakreg.alignment.match import find_offset, isolated, mutual_pairs
 from tweakreg.alignment.trust import held_out_worsening, scan_probability
 from tweakreg.errors import SingularFitError
@@ -51,6 +51,7 @@ def register(
     image, reference : Sources
         On the common plane.
     config : StageConfig
+        Parameters of matching and fitting.
     pixel_scale : float
         arcsec per pixel of the image.
     footprint : (V, 2) float array
@@ -79,9 +80,10 @@ def _register_once(
     """As `register`, with one tolerance; `n_tries` of them raise the chance of a false match."""
     needed = max(config.minobj, MIN_STARS[config.fitgeometry])
 
-    peak: OffsetPeak | None = None
+    def few(outcome: Outcome, found: int, what: str) -> StageResult:
+        return ended(outcome, Detail(f"{{found}} of {{needed}} {what}", {"found": found, "needed": needed}))
 
-    def result(outcome: Outcome, detail: Detail, match: Match | None = None, fit: Fit | None = None) -> StageResult:
+    def ended(outcome: Outcome, detail: Detail, match: Match | None = None, fit: Fit | None = None) -> StageResult:
         return StageResult(
             stage=config.stage,
             outcome=outcome,
@@ -92,38 +94,40 @@ def _register_once(
             peak=peak,
         )
 
-    def few(what: str, found: int) -> Detail:
-        return Detail(f"{{found}} of {{needed}} {what}", {"found": found, "needed": needed})
-
+    peak: OffsetPeak | None = None
     if len(image) < needed:
-        return result(
-            Outcome.TOO_FEW_SOURCES, Detail("{sources} of {needed} sources", {"sources": len(image), "needed": needed})
-        )
+        return few(Outcome.TOO_FEW_SOURCES, len(image), "sources")
     if len(reference) < needed:
-        return result(
-            Outcome.TOO_FEW_MATCHES,
-            Detail("{stars} of {needed} sources in the reference", {"stars": len(reference), "needed": needed}),
-        )
+        return few(Outcome.TOO_FEW_MATCHES, len(reference), "sources in the reference")
     peak = _offset_peak(image, reference, config, pixel_scale)
     if peak is None:
-        return result(Outcome.TOO_FEW_MATCHES, few("matches", 0))
+        return few(Outcome.TOO_FEW_MATCHES, 0, "matches")
     try:
         pairs = _with_weight(image, reference, _settle_pairs(image, reference, config, peak, pixel_scale))
         if len(pairs.image) < needed:
-            return result(Outcome.TOO_FEW_MATCHES, few("matches", len(pairs.image)))
+            return few(Outcome.TOO_FEW_MATCHES, len(pairs.image), "matches")
         weight = _weight(image, reference, config, pairs)
         fit = _final_fit(image, reference, config, pairs, weight)
     except SingularFitError as error:
-        return result(Outcome.SINGULAR, Detail(str(error)))
-    match = _judge(image, reference, config, pairs, weight, fit.affine, n_tries)
-    doubt = _doubt(config, peak, match, fit, footprint)
-    return result(*(doubt or (Outcome.ALIGNED, Detail())), match, fit)
+        return ended(Outcome.SINGULAR, Detail(str(error)))
+    expected = _expected_pairs(fit.affine(image.xy), reference.xy, config, pairs.radius)
+    match = Match(
+        image_index=pairs.image,
+        reference_index=pairs.reference,
+        image_xy=image.xy[pairs.image],
+        reference_xy=reference.xy[pairs.reference],
+        weight=weight,
+        radius=pairs.radius,
+        expected_false=expected,
+        false_probability=scan_probability(len(pairs.image), expected, n_tries * _n_places(config, pairs.radius)),
+    )
+    return ended(*_verdict(config, peak, match, fit, footprint), match, fit)
 
 
-def _doubt(
+def _verdict(
     config: StageConfig, peak: OffsetPeak, match: Match, fit: Fit, footprint: Floats
-) -> tuple[Outcome, Detail] | None:
-    """Why a fit is not to be believed, if so."""
+) -> tuple[Outcome, Detail]:
+    """Whether a fit is to be believed; if not, why."""
     if match.false_probability > config.max_false_prob:
         words = "{matches} matches, {expected:.1f} expected by chance, p = {probability:.2g}"
         numbers = {
@@ -147,7 +151,7 @@ def _doubt(
             'a corner would move by {moved:.2f}", more than {largest:.2f}"',
             {"moved": moved, "largest": config.largest_correction},
         )
-    return None
+    return Outcome.ALIGNED, Detail()
 
 
 def _with_weight(image: Sources, reference: Sources, pairs: _Pairs) -> _Pairs:
@@ -278,43 +282,25 @@ def _final_fit(image: Sources, reference: Sources, config: StageConfig, pairs: _
         image.xy[pairs.image],
         reference.xy[pairs.reference],
         weight,
-        geometry=config.fitgeometry,
-        nclip=config.nclip,
-        sigma=config.sigma,
-        accumulate=config.clip_accum,
-        normalised=reference.variance is not None and config.weighted,
+        config.fitgeometry,
+        Clipping(
+            nclip=config.nclip,
+            sigma=config.sigma,
+            accumulate=config.clip_accum,
+            normalised=reference.variance is not None and config.weighted,
+        ),
     )
 
 
-def _judge(
-    image: Sources,
-    reference: Sources,
-    config: StageConfig,
-    pairs: _Pairs,
-    weight: Floats | None,
-    affine: Affine,
-    n_tries: int,
-) -> Match:
-    """Count how many pairs chance would have given, from the density of pairs around the match.
+def _n_places(config: StageConfig, radius: float) -> float:
+    """How many places were looked at, side by side.
 
     The search was free in the offset, and in the other parameters of the fit as far as
-    the tolerance lets pairs be apart: so many places were looked at.
+    the tolerance lets pairs be apart.
     """
-    expected = _expected_pairs(affine(image.xy), reference.xy, config, pairs.radius)
     reach = (config.searchrad if config.use2dhist else 0.0) + config.tolerance
     extra = FREE_PARAMETERS[config.fitgeometry] - 2
-    n_places = (reach / pairs.radius) ** 2 * (_PLACES_PER_PARAMETER * config.tolerance / pairs.radius) ** extra
-    n_places *= n_tries
-    return Match(
-        image_index=pairs.image,
-        reference_index=pairs.reference,
-        image_xy=image.xy[pairs.image],
-        reference_xy=reference.xy[pairs.reference],
-        weight=weight,
-        radius=pairs.radius,
-        expected_false=expected,
-        false_probability=scan_probability(len(pairs.image), expected, n_places),
-    )
+    return float((reach / radius) ** 2 * (_PLACES_PER_PARAMETER * config.tolerance / radius) ** extra)
 
 
 def _expected_pairs(image: Floats, reference: Floats, config: StageConfig, radius: float) -> float:

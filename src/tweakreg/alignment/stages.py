@@ -26,7 +26,7 @@ from tweakreg.records import (
 )
 
 
-def align(
+def align_on_plane(
     images: Sequence[PlaneImage],
     plane: TangentPlane,
     relative: StageConfig,

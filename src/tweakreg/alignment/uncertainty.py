@@ -15,6 +15,7 @@ def covariances(component: Component, tie: Fit | None) -> dict[str, Floats]:
     Parameters
     ----------
     component : Component
+        Groups that hold together.
     tie : Fit or None
         Of their stars to the reference catalog.
 

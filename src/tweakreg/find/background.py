@@ -18,6 +18,7 @@ def subtract_background(data: Floats, mask: Bools, box_size: int) -> tuple[Float
     Parameters
     ----------
     data : (ny, nx) float array
+        Science pixels, any unit.
     mask : (ny, nx) bool array
         Pixels that do not count.
     box_size : int

@@ -21,7 +21,9 @@ def find_sources(pixels: Pixels, config: FindConfig, name: str = "") -> SourceCa
     Parameters
     ----------
     pixels : Pixels
+        Pixels and their mask.
     config : FindConfig
+        Which finder, and its settings.
     name : str
         Name of the catalog.
 
@@ -102,6 +104,7 @@ def find_peaks(data: Floats, threshold: float, mask: Bools, radius: float) -> Fl
     Parameters
     ----------
     data : (ny, nx) float array
+        Smoothed pixels.
     threshold : float
         Not negative.
     mask : (ny, nx) bool array

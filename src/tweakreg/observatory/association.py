@@ -51,6 +51,7 @@ def check_association(association: Any, name: object, directory: Path) -> dict[s
     Parameters
     ----------
     association : mapping
+        As it was read.
     name : object
         For messages.
     directory : Path

@@ -45,6 +45,7 @@ def custom_catalogs(library: ModelLibrary, catfile: str) -> dict[int, Path | Non
     Parameters
     ----------
     library : ModelLibrary
+        The exposures.
     catfile : str
         If not empty, catalogs in the association are ignored altogether.
 

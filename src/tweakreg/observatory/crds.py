@@ -19,6 +19,7 @@ def crds_parameters(dataset: Any, input_dir: str = "") -> dict[str, Any]:
     Parameters
     ----------
     dataset : str, Path, mapping, datamodel, list or library
+        What the step is given.
     input_dir : str
         See `tweakreg.observatory.library.open_library`.
     """

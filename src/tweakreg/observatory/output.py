@@ -25,7 +25,9 @@ def plan_outputs(
     Parameters
     ----------
     library : ModelLibrary
+        The exposures.
     directory : Path
+        For the results.
     suffix : str
         Without underscore.
     output_file : str, optional

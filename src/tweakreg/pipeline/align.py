@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tweakreg.alignment.solver import Order
-from tweakreg.alignment.stages import align
+from tweakreg.alignment.stages import align_on_plane
 from tweakreg.errors import InputError, ServiceError
 from tweakreg.observatory.exposure import ExposureImage, common_plane
 from tweakreg.parameters import Config
@@ -56,7 +56,7 @@ def align_exposures(exposures: Sequence[ExposureImage], reference: Reference | N
         catalog, on_plane = _where_seen(reference, usable or exposures, plane, config)
     images = [exposure.on_plane(plane) for exposure in usable]
     with progress(len({image.group for image in images}), "alignment", "group") as count:
-        alignment = align(
+        alignment = align_on_plane(
             images,
             plane,
             config.relative,

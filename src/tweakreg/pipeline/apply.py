@@ -118,15 +118,7 @@ def _apply(
     changed = False
     if not config.dry_run:
         results, changed = _change(image, exposure, results, alignment, config)
-    record = image_record(
-        exposure,
-        results,
-        alignment,
-        origins,
-        dry_run=config.dry_run,
-        restarted=config.restart,
-        skip_failed=config.on_failure == "skip",
-    )
+    record = image_record(exposure, results, alignment, origins, config)
     image.write_result(to_tree(record))
     if not config.dry_run:
         image.write_keywords(keywords(record, image.wcs_name), KEYWORDS)

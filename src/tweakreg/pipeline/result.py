@@ -150,11 +150,15 @@ class ImageResult:
         with plots.style():
             return plots.plot_residuals(view.matches, note=view.note)
 
-    def plot_vectors(self, stage: Stage | str | None = None) -> Any:
-        """Residuals as arrows on the sky: a Figure; `stage` as for `view`."""
+    def plot_vectors(self, stage: Stage | str | None = None, *, cells: int | None = None) -> Any:
+        """Residuals as arrows on the sky, or means in `cells` by `cells` cells: a Figure; `stage` as for `view`."""
         view = self.view(stage)
         with plots.style():
-            return plots.plot_vectors(view.matches, note=view.note).figure
+            return plots.plot_vectors(view.matches, note=view.note, cells=cells).figure
+
+    def slopes(self, stage: Stage | str | None = None) -> Table:
+        """Slopes of the residuals over the detector; see `tweakreg.report.plots.slopes`, and `view` for `stage`."""
+        return plots.slopes(self.view(stage).matches)
 
     def __repr__(self) -> str:
         deciding = self.record.deciding

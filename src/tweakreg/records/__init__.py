@@ -1,5 +1,6 @@
 """The records that pass between the rooms of the package."""
 
+from tweakreg.plane import TangentPlane
 from tweakreg.records.alignment import Alignment, Fit, Match, OffsetPeak, StageResult
 from tweakreg.records.catalogs import (
     EpochCatalog,
@@ -40,6 +41,7 @@ __all__ = [
     "StageConfig",
     "StageResult",
     "Status",
+    "TangentPlane",
     "affine_design",
     "magnitudes",
     "status",

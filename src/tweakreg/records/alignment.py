@@ -127,10 +127,13 @@ class StageResult:
     Attributes
     ----------
     stage : Stage
+        Which one.
     outcome : Outcome
+        How it ended.
     matched_with : str
         What the group was matched with.
     match : Match or None
+        The pairs, if it came so far.
     fit : Fit or None
         Also kept when the fit was refused; only `Alignment.corrections` is applied.
     detail : Detail
@@ -157,6 +160,7 @@ class Alignment:
     plane : TangentPlane
         On which the corrections are defined.
     relative, absolute : mapping of group to StageResult
+        How the stages ended.
     corrections : mapping of group to Affine
         What is to be applied; a group that is not listed stays as it is.
     covariances : mapping of group to (6, 6) float array
@@ -182,6 +186,7 @@ class Alignment:
         Parameters
         ----------
         group : str
+            Whose correction is meant.
         xy : (N, 2) float array
             Positions on the plane before the correction, arcsec.
 

@@ -60,6 +60,7 @@ class PlacedCatalog:
     Attributes
     ----------
     detector : str
+        On which they were seen.
     x, y : (N,) float arrays
         Pixels, 0-indexed.
     ra, dec : (N,) float arrays

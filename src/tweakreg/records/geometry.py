@@ -16,6 +16,7 @@ class Affine:
     Attributes
     ----------
     matrix : (2, 2) float array
+        Rotation, scale and skew.
     shift : (2,) float array
         arcsec.
     """

@@ -40,6 +40,7 @@ def cached(name: str, cone: Cone, folder: Path | None, fetch: Callable[[Cone], T
     name : str
         Of the provider and its release.
     cone : Cone
+        What is wanted.
     folder : Path or None
         None to fetch in any case.
     fetch : callable

@@ -36,6 +36,7 @@ def read_cone(place: str, cone: Cone, timeout: float) -> Table:
     place : str
         A name in `NAMED`, a URL (s3, http, https) or a folder.
     cone : Cone
+        What is wanted.
     timeout : float
         For each answer of a server, seconds.
 

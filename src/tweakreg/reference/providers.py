@@ -145,8 +145,11 @@ def fetch(name: str, where: Sequence[Cone], patience: Patience, cache: Path | No
     name : str
         In `CATALOGS`, a URL or a folder.
     where : sequence of Cone
+        Parts of the sky.
     patience : Patience
+        How long to wait for a service.
     cache : Path or None
+        Where answers are kept; None for nowhere.
 
     Returns
     -------

@@ -67,7 +67,9 @@ def query_service(name: str, cone: Cone, patience: Patience) -> Table:
     name : str
         One of `SERVICES`.
     cone : Cone
+        What is wanted.
     patience : Patience
+        How long to wait, and how often to ask.
 
     Returns
     -------

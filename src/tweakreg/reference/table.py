@@ -57,9 +57,11 @@ def catalog_of(table: Table, path: str | Path, selection: Selection, *, name: st
     Parameters
     ----------
     table : Table
+        Of stars.
     path : str or Path
         Where it came from, for messages.
     selection : Selection
+        Columns and cuts.
     name, provenance : str
         Of the catalog.
 

@@ -12,15 +12,15 @@ from astropy.table import Table, vstack
 
 from tweakreg.report import plots
 from tweakreg.report.lines import failure_groups, headline, result_line, result_lines
-from tweakreg.report.tables import summary_table
+from tweakreg.report.tables import FIT_DIGITS, summary_table
 from tweakreg.report.views import ImageView, RunView
 from tweakreg.results.record import ImageRecord
 
-#: What of the table of fits is shown, and with how many decimals.
-_SHOWN = {
-    "image": None, "stage": None, "status": None, "outcome": None, "n_matched": None, "n_used": None, "rms": 2,
-    "shift_ra": 2, "shift_dec": 2, "rotation_x": 5, "scale_x": 6, "error_ra": 2, "error_dec": 2,
-}  # fmt: skip
+#: What of the table of fits is shown.
+_SHOWN = (
+    "image", "stage", "status", "outcome", "n_matched", "n_used", "rms", "shift_ra", "shift_dec", "rotation_x",
+    "scale_x", "error_ra", "error_dec",
+)  # fmt: skip
 
 
 def run_html(run: RunView, matches: Sequence[Table]) -> str:
@@ -72,16 +72,16 @@ def fits_html(records: Sequence[ImageRecord]) -> str:
     """
     table = summary_table(records)
     heads = [f"{name}{f' ({table[name].unit})' if table[name].unit else ''}" for name in _SHOWN]
-    rows = [[_cell(row[name], digits) for name, digits in _SHOWN.items()] for row in table]
+    rows = [[_cell(row[name], FIT_DIGITS.get(name)) for name in _SHOWN] for row in table]
     head = "".join(f"<th>{html.escape(each)}</th>" for each in heads)
     body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _cell(value: Any, digits: int | None) -> str:
+def _cell(value: Any, digits: str | None) -> str:
     if value is np.ma.masked or (digits is not None and not np.isfinite(value)):
         return "–"
-    return str(value) if digits is None else f"{value:.{digits}f}"
+    return str(value) if digits is None else format(value, digits)
 
 
 def _paragraph(text: str) -> str:

@@ -20,6 +20,7 @@ def make_picture(pixels: Pixels) -> Picture:
     Parameters
     ----------
     pixels : Pixels
+        Pixels and their mask.
 
     Returns
     -------

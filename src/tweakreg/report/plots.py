@@ -28,6 +28,8 @@ _UNMATCHED = {"marker": "s", "facecolors": "none", "edgecolors": VERMILION, "lin
 
 #: So many stars of a catalog are enough for a map.
 _MOST_STARS = 5000
+#: A mean of fewer residuals is hardly one.
+_ENOUGH_IN_CELL = 4
 _NOTHING = "there is nothing to show"
 
 
@@ -57,6 +59,7 @@ def plot_residuals(matches: Table, *, figure: Any = None, note: str = _NOTHING) 
     matches : Table
         From `tweakreg.report.tables.match_table` or a ``*_matches.ecsv``; rows of one stage, see `of_stage`.
     figure : matplotlib.figure.Figure or SubFigure, optional
+        Where to draw; a new one if it is not given.
     note : str
         What is said where there are no matches.
 
@@ -112,6 +115,34 @@ def slope(position: Floats, residual: Floats, weight: Floats | None = None) -> t
     return 1000.0 * float(coefficients[0]), 1000.0 * float(np.sqrt(covariance[0, 0])), float(coefficients[1])
 
 
+def slopes(matches: Table) -> Table:
+    """Slopes of the residuals that were used: what a scale, a rotation or a skew leaves that the fit did not have.
+
+    Parameters
+    ----------
+    matches : Table
+        As for `plot_residuals`.
+
+    Returns
+    -------
+    Table
+        A row for each residual and axis of the detector: slope and its standard error, mas per 1000 pixels, and the
+        one over the other. No row where there are too few stars.
+    """
+    used = used_of(matches)
+    rows = []
+    for along in "xy":
+        for residual in ("residual_ra", "residual_dec"):
+            position, value = (np.asarray(matches[name], dtype=float)[used] for name in (along, residual))
+            line = slope(position, value, weights_of(matches)[used])
+            if line is not None:
+                rows.append((along, residual, line[0], line[1], line[0] / line[1]))
+    return Table(rows=rows or None, names=("along", "residual", "slope", "error", "sigma"), dtype=_SLOPE_TYPES)
+
+
+_SLOPE_TYPES = ("U1", "U12", float, float, float)
+
+
 def of_stage(matches: Table, stage: str) -> Table:
     """The rows of one stage, 'relative' or 'absolute'."""
     return matches[np.asarray(matches["stage"], dtype=str) == stage]
@@ -124,7 +155,7 @@ def _limits(used: Floats, everything: Floats) -> tuple[float, float]:
     return -1.3 * outer, 1.6 * outer
 
 
-def plot_vectors(matches: Table, *, axes: Any = None, note: str = _NOTHING) -> Any:
+def plot_vectors(matches: Table, *, axes: Any = None, note: str = _NOTHING, cells: int | None = None) -> Any:
     """Residuals as arrows on the sky, north up and east to the left.
 
     Parameters
@@ -132,8 +163,12 @@ def plot_vectors(matches: Table, *, axes: Any = None, note: str = _NOTHING) -> A
     matches : Table
         As for `plot_residuals`.
     axes : matplotlib.axes.Axes, optional
+        Where to draw; a new figure if it is not given.
     note : str
         What is said where there are no matches.
+    cells : int, optional
+        Draw the mean residual in so many cells along each axis, not that of each star: noise averages out, and a
+        pattern stays.
 
     Returns
     -------
@@ -141,11 +176,19 @@ def plot_vectors(matches: Table, *, axes: Any = None, note: str = _NOTHING) -> A
     """
     axes = _axes(axes)
     used = used_of(matches)
-    axes.set_title("residual vectors" + (", clipped ones shortened" if used.any() and not used.all() else ""))
+    if cells is None:
+        axes.set_title("residual vectors" + (", clipped ones shortened" if used.any() and not used.all() else ""))
+    else:
+        axes.set_title(f"mean residuals in {cells} × {cells} cells")
     if not used.any():
         return _say(axes, note)
-    xy = np.column_stack([matches["ref_plane_x"], matches["ref_plane_y"]]).astype(float)
-    residual = np.column_stack([matches["residual_ra"], matches["residual_dec"]]).astype(float)
+    xy = np.column_stack([np.asarray(matches[name], dtype=float) for name in ("ref_plane_x", "ref_plane_y")])
+    residual = np.column_stack([np.asarray(matches[name], dtype=float) for name in ("residual_ra", "residual_dec")])
+    if cells is not None:
+        xy, residual = _cell_means(xy[used], residual[used], cells)
+        used = np.ones(len(xy), dtype=bool)
+        if not len(xy):
+            return _say(axes, "too few stars in each cell")
     xy = xy - (xy.min(axis=0) + xy.max(axis=0)) / 2.0
     typical = float(np.sqrt(np.mean(np.sum(residual[used] ** 2, axis=1))))
     width = max(float(np.ptp(xy, axis=0).max()), 1e-3)
@@ -165,6 +208,17 @@ def plot_vectors(matches: Table, *, axes: Any = None, note: str = _NOTHING) -> A
     axes.quiverkey(arrows, 0.14, 0.05, length, f"{length:g} mas", labelpos="E", color=VERMILION)
     _sky_axes(axes, xy)
     return axes
+
+
+def _cell_means(xy: Floats, residual: Floats, cells: int) -> tuple[Floats, Floats]:
+    """Mean places and residuals in cells of the sky with at least four stars."""
+    number = np.zeros(len(xy), dtype=int)
+    for axis in xy.T:
+        number = cells * number + np.digitize(axis, np.linspace(axis.min(), axis.max(), cells + 1)[1:-1])
+    full = [number == cell for cell in np.unique(number) if np.count_nonzero(number == cell) >= _ENOUGH_IN_CELL]
+    if not full:
+        return np.empty((0, 2)), np.empty((0, 2))
+    return np.array([xy[each].mean(axis=0) for each in full]), np.array([residual[each].mean(axis=0) for each in full])
 
 
 def _at_most(vectors: Floats, longest: float) -> Floats:
@@ -193,7 +247,9 @@ def plot_search(result: StageResult, *, axes: Any = None) -> Any:
     Parameters
     ----------
     result : StageResult
+        How the stage ended.
     axes : matplotlib.axes.Axes, optional
+        Where to draw; a new figure if they are not given.
 
     Returns
     -------
@@ -226,6 +282,7 @@ def plot_magnitudes(matches: Table, *, axes: Any = None, note: str = _NOTHING) -
     matches : Table
         As for `plot_residuals`.
     axes : matplotlib.axes.Axes, optional
+        Where to draw; a new figure if they are not given.
     note : str
         What is said where there are no matches.
 
@@ -256,7 +313,9 @@ def plot_clipping(result: StageResult, *, axes: Any = None) -> Any:
     Parameters
     ----------
     result : StageResult
+        How the stage ended.
     axes : matplotlib.axes.Axes, optional
+        Where to draw; a new figure if they are not given.
 
     Returns
     -------
@@ -285,7 +344,9 @@ def plot_sources(view: ImageView, *, axes: Any = None) -> Any:
     Parameters
     ----------
     view : ImageView
+        The image in one stage.
     axes : matplotlib.axes.Axes, optional
+        Where to draw; a new figure if they are not given.
 
     Returns
     -------
@@ -332,7 +393,9 @@ def plot_diagnostics(view: ImageView, *, figure: Any = None) -> Any:
     Parameters
     ----------
     view : ImageView
+        The image in one stage.
     figure : matplotlib.figure.Figure or SubFigure, optional
+        Where to draw; a new one if it is not given.
 
     Returns
     -------
@@ -356,7 +419,9 @@ def plot_image(view: ImageView, *, figure: Any = None) -> Any:
     Parameters
     ----------
     view : ImageView
+        The image in one stage.
     figure : matplotlib.figure.Figure, optional
+        Where to draw; a new one if it is not given.
 
     Returns
     -------
@@ -387,12 +452,15 @@ def plot_sky(
     Parameters
     ----------
     outlines : sequence of Outline
+        Where each image lay and lies.
     plane : TangentPlane
+        The common plane.
     reference : (ra, dec), optional
         Stars of the reference catalog, degrees.
     name : str
         Of the catalog.
     axes : matplotlib.axes.Axes, optional
+        Where to draw; a new figure if they are not given.
 
     Returns
     -------

@@ -44,6 +44,13 @@ _FITS = {
 }
 _WHOLE = ("n_matched", "n_used", "n_clipped")
 
+#: How many digits a person wants to see; files have them all.
+FIT_DIGITS = (
+    dict.fromkeys((name for name, (unit, _) in _FITS.items() if unit == "mas"), ".2f")
+    | dict.fromkeys(("rotation_x", "rotation_y", "skew"), ".5f")
+    | {"scale_x": ".7f", "scale_y": ".7f", "false_probability": ".1g"}
+)
+
 
 def summary_table(records: Sequence[ImageRecord]) -> Table:
     """A row per image and stage that was asked for.

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tweakreg.observatory.exposure import ExposureImage
+from tweakreg.parameters import Config
 from tweakreg.plane import MAS_PER_ARCSEC, Floats, TangentPlane
 from tweakreg.records import Affine, Alignment, Detail, Outcome, Stage, StageResult, Status, status
 
@@ -309,10 +310,7 @@ def image_record(
     results: tuple[StageResult, StageResult],
     alignment: Alignment,
     origins: Origins,
-    *,
-    dry_run: bool = False,
-    restarted: bool = False,
-    skip_failed: bool = False,
+    config: Config,
 ) -> ImageRecord:
     """All that is known of how an image was aligned.
 
@@ -326,12 +324,8 @@ def image_record(
         Of all images.
     origins : Origins
         Every parameter of the run.
-    dry_run : bool
-        Whether its WCS is left as it is.
-    restarted : bool
-        Whether an earlier correction of it was taken out first.
-    skip_failed : bool
-        Whether it is SKIPPED rather than FAILED.
+    config : Config
+        Whether its WCS is left as it is or an earlier correction taken out, and what failures are called.
     """
     found = status(*(each.outcome for each in results))
     reference = alignment.reference
@@ -346,9 +340,9 @@ def image_record(
         name=exposure.name,
         group=exposure.group,
         epoch=exposure.epoch,
-        status=Status.SKIPPED if found is Status.FAILED and skip_failed else found,
-        dry_run=dry_run,
-        composed=exposure.corrected and not restarted,
+        status=Status.SKIPPED if found is Status.FAILED and config.on_failure == "skip" else found,
+        dry_run=config.dry_run,
+        composed=exposure.corrected and not config.restart,
         plane=alignment.plane,
         relative=StageRecord.of(results[0]),
         absolute=StageRecord.of(results[1]),

@@ -27,6 +27,7 @@ def run_demo(directory: Path, size: int, n_exposures: int, seed: int, plot: Path
     size : int
         Pixels per side of a detector.
     n_exposures, seed : int
+        Number of exposures, and seed of the random numbers.
     plot : Path or None
         Where to draw the errors.
 

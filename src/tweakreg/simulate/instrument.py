@@ -102,7 +102,9 @@ def make_wcs(detector: Detector, pointing: Pointing, *, aberration: float | None
     Parameters
     ----------
     detector : Detector
+        Its place in the telescope, and its distortion.
     pointing : Pointing
+        Where the telescope points.
     aberration : float, optional
         Scale factor of the velocity aberration; adds the frame v2v3vacorr.
     """

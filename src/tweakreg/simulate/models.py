@@ -94,7 +94,9 @@ def make_catalog(
     Parameters
     ----------
     scene : Scene
+        The stars.
     exposure : SimulatedExposure
+        Which of its exposures.
     noise : float
         Standard deviation of the positions per axis, pixels.
     missing, false : float

@@ -18,6 +18,7 @@ def draw_before_after(figure: Any, directory: Path, size: int, width: float = 3.
     Parameters
     ----------
     figure : matplotlib.figure.Figure
+        Where to draw.
     directory : Path
         Of a demo.
     size : int

@@ -47,9 +47,11 @@ def add_stars(image: Floats, x: Floats, y: Floats, flux: Floats, fwhm: float) ->
     Parameters
     ----------
     image : (ny, nx) float array
+        Changed in place.
     x, y : (N,) float arrays
         0-indexed pixels.
     flux : (N,) float array
+        Of each star, in the unit of the image.
     fwhm : float
         Pixels.
     """

@@ -28,6 +28,7 @@ class SceneConfig:
     size : int
         Pixels per side of a detector.
     pixel_scale : float
+        arcsec.
     n_stars : float
         Mean number of stars per detector.
     fwhm : float
@@ -53,6 +54,7 @@ class SceneConfig:
     common_motion : (float, float)
         Motion of all stars to the east and north, mas per year.
     filter : str
+        Name of the filter in the headers.
     visit_group : str
         Two digits: exposures in other filters of the same visit have another one.
     dither : float
@@ -79,6 +81,7 @@ class SceneConfig:
     wings : float
         Share of a star's light in wings that fall as ``r**-3``.
     seed : int
+        Of the random numbers: the same seed gives the same scene.
     """
 
     n_exposures: int = 4
@@ -127,7 +130,9 @@ class SimulatedExposure:
     Attributes
     ----------
     filename : str
+        Of its file.
     detector : Detector
+        With which it was taken.
     number, visit : int
         Counted from 0.
     epoch : float
@@ -155,11 +160,13 @@ class Scene:
     Attributes
     ----------
     config : SceneConfig
+        How it was made.
     ra, dec, flux : (N,) float arrays
         Stars: degrees at 2025.0, electrons.
     motion : (N, 2) float array
         Proper motions to the east and north, mas per year.
     exposures : tuple of SimulatedExposure
+        In the order in which they were taken.
     galaxies : (G, 5) float array
         ra, dec (degrees), flux (electrons), size (pixels), axis ratio.
     """
@@ -197,6 +204,7 @@ class Scene:
         worst : float
             Error of the faintest stars, mas; of the brightest it is a hundredth.
         seed : int
+            Of the random numbers.
 
         Returns
         -------
@@ -227,6 +235,7 @@ class Scene:
         share : float
             Share of the stars that are in it.
         seed : int
+            Of the random numbers.
         """
         rng = np.random.default_rng((self.config.seed, seed))
         chosen = np.argsort(-self.flux)[: int(np.ceil(share * len(self.flux)))]
@@ -244,6 +253,7 @@ def make_scene(config: SceneConfig | None = None, **changes: Any) -> Scene:
     Parameters
     ----------
     config : SceneConfig, optional
+        What the scene is like; the default if it is not given.
     **changes
         Fields of `SceneConfig` to change.
     """
@@ -294,6 +304,7 @@ def random_config(seed: int) -> SceneConfig:
     Parameters
     ----------
     seed : int
+        Of the random numbers.
     """
     rng = np.random.default_rng((seed, 99))
     n_exposures = int(rng.integers(2, 6))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tweakreg.plane import MAS_PER_ARCSEC, Floats, TangentPlane
+from tweakreg.simulate.scene import Scene
 
 _GRID = 10
 
@@ -20,6 +21,7 @@ class Score:
     Attributes
     ----------
     names : tuple of str
+        Of the exposures.
     absolute : (N,) float array
         Root mean square over each detector of the distance from the truth, mas.
     relative : (N,) float array
@@ -54,6 +56,30 @@ def score(wcs: Mapping[str, Any], truth: Mapping[str, Any], size: int) -> Score:
     measured = np.array([plane.project(*wcs[name](x, y, with_bounding_box=False)) for name in names])
     error = measured - expected
     return Score(names=names, absolute=_rms(error), relative=_rms(error - _common_motion(expected, error)))
+
+
+def score_library(library: Any, scene: Scene) -> Score:
+    """Compare the WCS of simulated exposures in a library with the true ones.
+
+    Parameters
+    ----------
+    library : ModelLibrary
+        As `tweakreg.align` or the step gives it; in the order of the scene.
+    scene : Scene
+        Which the exposures are of.
+
+    Returns
+    -------
+    Score
+        In the order of the library.
+    """
+    found = {}
+    with library:
+        for index, exposure in enumerate(scene.exposures):
+            model = library.borrow(index)
+            found[exposure.filename] = model.meta.wcs
+            library.shelve(model, index, modify=False)
+    return score(found, scene.truth, scene.config.size)
 
 
 def _rms(error: Floats) -> Floats:

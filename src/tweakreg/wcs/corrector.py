@@ -61,6 +61,7 @@ def correct(wcs: Any, angles: TelescopeAngles, correction: Affine, plane: Tangen
     correction : Affine
         ``reference = matrix @ image + shift`` on `plane`.
     plane : TangentPlane
+        The common plane.
     bounds : Bounds
         Pixels over which the correction must hold.
 

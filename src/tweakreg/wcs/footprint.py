@@ -17,6 +17,7 @@ def pixel_bounds(wcs: Any, shape: tuple[int, int]) -> Bounds:
     Parameters
     ----------
     wcs : gwcs.WCS
+        Of the image.
     shape : (ny, nx)
         Shape of the image, for a WCS without bounding box.
     """
@@ -50,7 +51,9 @@ def vertices(wcs: Any, bounds: Bounds, n_per_side: int = 1) -> tuple[Floats, Flo
     Parameters
     ----------
     wcs : gwcs.WCS
+        Of the image.
     bounds : Bounds
+        Outer edges of its pixels.
     n_per_side : int
         1 gives the corners; more follow distorted edges.
     """

@@ -35,7 +35,9 @@ def approximate(wcs: Any, config: SipConfig, bounds: Bounds, crpix: tuple[float,
     Parameters
     ----------
     wcs : gwcs.WCS
+        That is approximated.
     config : SipConfig
+        Accuracy and degrees.
     bounds : Bounds
         Pixels over which it is to hold.
     crpix : (float, float) or None
