@@ -65,3 +65,16 @@ def lenient():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+@pytest.fixture
+def folder(tmp_path, scene_files):
+    """A folder with the names of the scene's exposures."""
+    for path in scene_files.parent.glob("*_cal.fits"):
+        (tmp_path / path.name).symlink_to(path)
+    return tmp_path
+
+
+@pytest.fixture
+def names(folder):
+    return sorted(path.name for path in folder.glob("*_cal.fits"))

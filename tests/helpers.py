@@ -11,9 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from tweakreg import TweakRegStep
-from tweakreg.records import Sources, Stage, StageConfig
+from tweakreg.alignment.register import register
+from tweakreg.plane import TangentPlane
+from tweakreg.records import Affine, PlaneImage, Sources, Stage, StageConfig
 
-RELATIVE = StageConfig.of(Stage.RELATIVE)
+RELATIVE, ABSOLUTE = map(StageConfig.of, Stage)
+PLANE = TangentPlane(ra=10.0, dec=20.0)
+
+#: Source finding that suits the simulated exposures.
+FIND = {"roundhi": 0.6}
 
 
 def run(inputs, **parameters):
@@ -70,3 +76,35 @@ def field(n, width=60.0, seed=0, name="field"):
 
 
 BOX = np.array([[-30.0, -30.0], [30.0, -30.0], [30.0, 30.0], [-30.0, 30.0]])
+
+
+def turned(angle, shift=(0.0, 0.0)):
+    a = np.radians(angle)
+    return Affine(matrix=np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]]), shift=np.array(shift))
+
+
+def image(name, sources, centre=(0.0, 0.0), group=None, error=None, noise=0.0, width=60.0, seed=0):
+    """An image of the sources in a box around the centre, seen with an error of its WCS."""
+    corners = BOX * width / 60.0 + np.asarray(centre)
+    seen = (np.abs(sources.xy - centre) < width / 2).all(axis=1)
+    xy = sources.xy[seen] + np.random.default_rng((seed, len(name))).normal(scale=noise, size=(seen.sum(), 2))
+    motion = error or Affine()
+    return PlaneImage(
+        name=name, group=group or name, footprint=corners, pixel_scale=0.031,
+        sources=Sources(xy=motion(xy), name=name),
+    )  # fmt: skip
+
+
+def empty(name, group=None):
+    return PlaneImage(
+        name=name, group=group or name, footprint=BOX, pixel_scale=0.031, sources=Sources(xy=np.empty((0, 2)))
+    )
+
+
+def outcomes(alignment, stage="relative"):
+    return {name: result.outcome for name, result in getattr(alignment, stage).items()}
+
+
+def matched(sources, reference, config):
+    """One catalog registered to another in the box, as an image with the pixels of NIRCam's short channel."""
+    return register(sources, reference, config, 0.031, BOX)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from helpers import look, run, wcs_of
+from helpers import FIND, look, run, wcs_of
 from tweakreg import (
     ModelLibrary,
     adjust_wcs,
@@ -30,7 +30,6 @@ from tweakreg.simulate.models import make_model
 from tweakreg.wcs.footprint import sky
 from tweakreg.wcs.identity import wcs_hash
 
-FIND = {"roundhi": 0.6}
 X, Y = (axis.ravel() for axis in np.meshgrid([0.0, 128.0, 255.0], [0.0, 128.0, 255.0]))
 
 

@@ -1,23 +1,18 @@
-"""The house keeps its rules: what may know what, what stands once, what belongs to the whole process."""
+"""The house keeps its rules: what may know what, and what stands once."""
 
 from __future__ import annotations
 
 import dataclasses
-import gc
-import logging
 import shutil
 import subprocess
 import sys
-import threading
 import tomllib
-import warnings
 from pathlib import Path
 
 import pytest
 
 import house
-from helpers import run
-from tweakreg import process, records, steppars
+from tweakreg import records
 from tweakreg.records import Outcome, Stage, StageConfig, Status, status
 from tweakreg.spec import DEFAULTS
 
@@ -41,9 +36,6 @@ def test_functions_fit_on_a_screen_and_take_what_one_can_remember():
 
 def test_every_entry_of_a_docstring_says_something():
     assert [place for place, said in house.entries() if not said] == []
-
-
-# --- contracts -------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -92,9 +84,6 @@ def test_nothing_imports_stcal():
     assert done.stdout.strip() == "False"
 
 
-# --- what stands once ------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("kind", [records.StageConfig, records.FindConfig, records.SipConfig, records.Selection])
 def test_defaults_stand_in_the_spec_alone(kind):
     assert [field.name for field in dataclasses.fields(kind) if field.default is not dataclasses.MISSING] == []
@@ -122,114 +111,3 @@ def test_outcomes_carry_what_they_imply():
                 well = relative in succeeded | replaced and absolute is Outcome.ALIGNED
             assert (status(relative, absolute) is Status.COMPLETE) is well
     assert all(outcome.sentence and outcome.remedy and outcome.brief for outcome in Outcome)
-
-
-# --- what is said of files -------------------------------------------------------------------------------------
-
-
-def test_the_summary_names_no_file_that_was_not_written(scene_files, tmp_path, caplog):
-    """A catalog of the user's that has the name that save_catalogs would give it."""
-    caplog.set_level(logging.INFO, logger="tweakreg")
-    first = sorted(scene_files.parent.glob("*_cal.fits"))[0]
-    own = tmp_path / f"{first.stem}_cat.ecsv"
-    stars = "\n".join(f"{10 + 7 * i % 240} {10 + 31 * i % 240}" for i in range(40))
-    own.write_text(f"x y\n{stars}\n")
-    (tmp_path / "catfile.txt").write_text(f"{first.name} {own.name}\n")
-    out = tmp_path / "out"
-    run(str(first), use_custom_catalogs=True, catfile=str(tmp_path / "catfile.txt"), save_results=True,
-        output_dir=str(out), xyunits="pixels")  # fmt: skip
-    said = " ".join(each.getMessage() for each in caplog.records if each.name == "tweakreg.step")
-    assert str(out) in said
-    assert "_cat.ecsv" not in said
-    assert not list(out.glob("*_cat.ecsv"))
-
-
-# --- what belongs to the whole process -------------------------------------------------------------------------
-
-
-def in_threads(work, number=8):
-    problems = []
-
-    def guarded():
-        try:
-            work()
-        except BaseException as error:
-            problems.append(error)
-
-    threads = [threading.Thread(target=guarded) for _ in range(number)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert problems == []
-
-
-def test_filters_of_warnings_are_left_as_they_were_by_threads():
-    before = list(warnings.filters)
-
-    def work():
-        for _ in range(200):
-            with process.silenced(RuntimeWarning), process.silenced(UserWarning, "some"):
-                warnings.warn("nobody hears it", RuntimeWarning, stacklevel=1)
-            with process.recorded() as caught:
-                warnings.warn("this one is kept", UserWarning, stacklevel=1)
-            assert len(caught) == 1
-
-    in_threads(work)
-    assert list(warnings.filters) == before
-
-
-def test_what_one_run_froze_another_does_not_thaw():
-    frozen = gc.get_freeze_count()
-    entered, leave = threading.Event(), threading.Event()
-
-    def long_run():
-        with process.quick_collection():
-            entered.set()
-            leave.wait(10.0)
-
-    thread = threading.Thread(target=long_run)
-    thread.start()
-    entered.wait(10.0)
-    with process.quick_collection():
-        pass
-    assert gc.get_freeze_count() > frozen
-    leave.set()
-    thread.join()
-    assert gc.get_freeze_count() == 0
-
-
-def test_the_time_out_of_crds_is_ours_while_it_is_asked_and_the_users_where_there_is_one(monkeypatch):
-    from crds.client import api
-    from crds.core import config
-
-    monkeypatch.setenv("CRDS_CLIENT_TIMEOUT_SECONDS", "3600")
-    server = api.get_crds_server()
-    with steppars._crds_settings("https://serverless.invalid"):
-        assert config.get_client_timeout_seconds() == steppars.CLIENT_TIMEOUT == 10
-        assert api.get_crds_server() == "https://serverless.invalid"
-    assert config.get_client_timeout_seconds() == 3600
-    assert api.get_crds_server() == server
-    monkeypatch.setenv("CRDS_CLIENT_TIMEOUT_SECONDS", "77")
-    with steppars._crds_settings():
-        assert config.get_client_timeout_seconds() == 77
-
-
-def test_a_look_up_that_outlives_our_patience_changes_no_server(monkeypatch):
-    from crds.client import api
-
-    monkeypatch.setenv("CRDS_PATH", "somewhere")
-    monkeypatch.setenv("CRDS_SERVER_URL", "http://localhost:9")
-    monkeypatch.setattr(steppars, "LOOK_UP_PATIENCE", 0.05)
-    ended, seen = threading.Event(), []
-
-    def late(header):
-        ended.wait(5.0)
-        seen.append(api.get_crds_server())
-        return "NOT FOUND"
-
-    monkeypatch.setattr(steppars, "_best_reference", late)
-    before = api.get_crds_server()
-    assert steppars._from_crds({"meta.instrument.name": "NIRCAM"}) is None
-    assert api.get_crds_server() == before
-    ended.set()

@@ -10,7 +10,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
-from helpers import look, run, statuses, strun, wcs_of, write_association
+from helpers import FIND, look, run, statuses, strun, wcs_of, write_association
 from tweakreg import TweakRegStep, read_result
 from tweakreg.errors import AlignmentFailedError, InputError, ParameterError
 from tweakreg.plane import separation
@@ -19,7 +19,6 @@ from tweakreg.simulate.models import make_model
 from tweakreg.wcs.corrector import correct, is_corrected, uncorrected
 from tweakreg.wcs.footprint import sky
 
-FIND = {"roundhi": 0.6}
 X, Y = (axis.ravel() for axis in np.meshgrid([0.0, 128.0, 255.0], [0.0, 128.0, 255.0]))
 
 

@@ -10,16 +10,14 @@ import pytest
 from astropy.table import MaskedColumn, QTable, Table
 
 import tweakreg
+from helpers import FIND, wcs_of
 from helpers import run as call
-from helpers import wcs_of
 from tweakreg.errors import AlignmentFailedError, InputError, OutputError, ParameterError
 from tweakreg.records import ReferenceCatalog
 from tweakreg.reference.table import catalog_of
 from tweakreg.results.tree import from_tree, to_tree
 from tweakreg.simulate import make_models, make_scene, score_library
 from tweakreg.wcs.identity import wcs_hash
-
-FIND = {"roundhi": 0.6}
 
 
 @pytest.fixture(scope="module")

@@ -195,12 +195,12 @@ def test_blank_exposures_end_in_an_outcome(tmp_path, caplog):
 
 
 def test_a_service_that_is_away_keeps_the_relative_solution(scene, scene_files, caplog, monkeypatch):
-    from stcal.tweakreg import astrometric_utils
+    import requests
 
     def refuse(*args, **kwargs):
         raise ConnectionError("refused")
 
-    monkeypatch.setattr(astrometric_utils.requests, "get", refuse)
+    monkeypatch.setattr(requests, "get", refuse)
     library = run(str(scene_files), abs_refcat="GAIADR3", **FIND)
     assert set(statuses(library)) == {"FAILED"}
     assert score(wcs_of(library), scene.truth, 256).relative.max() < 1.0
@@ -370,24 +370,33 @@ def test_which_catalog_is_used(exposure_and_catalogs, tmp_path, monkeypatch, use
     )
     exposure = pieces.measure(library, make_config(step.get_pars())).exposures[0]
 
-    expected = "meta" if meta == "meta" else "found"
-    if catfile in {"empty", "catfile"}:
-        expected = "catfile" if catfile == "catfile" else "found"
-    elif catfile == "absent" and asn != "absent":
-        expected = "asn" if asn == "asn" else "found"
-    if not use:
-        expected = "found"
+    expected, afterwards = which_catalog(catfile, asn, meta) if use else ("found", "left")
     n_sources = {"found": 0, "catfile": 1, "asn": 2, "meta": 3}[expected]
     assert len(exposure.ra) == n_sources
-    named = (
-        {"catfile", "asn"}
-        if use and (catfile in {"empty", "catfile"} or (catfile == "absent" and asn != "absent"))
-        else set()
-    )
-    cleared = expected == "found" and bool(named)
-    assert exposure.catalog_name == (
-        "" if cleared else None if expected == "found" else str(folder / f"{expected}.txt")
-    )
+    named = {"left": None, "cleared": ""}
+    assert exposure.catalog_name == named.get(afterwards, str(folder / f"{afterwards}.txt"))
+
+
+#: What is used, and what the exposure says of its catalog afterwards: the first row that fits.
+WHICH = """
+    catfile   asn     meta   used     afterwards
+    catfile   any     any    catfile  catfile
+    empty     any     any    found    cleared
+    unlisted  any     meta   meta     meta
+    unlisted  any     any    found    left
+    absent    asn     any    asn      asn
+    absent    empty   any    found    cleared
+    absent    null    any    found    cleared
+    absent    absent  meta   meta     meta
+    absent    absent  any    found    left
+"""
+
+
+def which_catalog(*names):
+    for row in map(str.split, WHICH.strip().splitlines()[1:]):
+        if all(cell in ("any", name) for cell, name in zip(row, names, strict=False)):
+            return row[3:]
+    raise AssertionError(names)
 
 
 def _with_catalog(model, name):

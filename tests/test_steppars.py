@@ -373,3 +373,39 @@ def test_crds_without_a_file_for_the_data_set(monkeypatch, caplog):
     caplog.set_level("INFO")
     assert steppars.parameter_file(header()).parent == FOLDER
     assert "CRDS has no parameter reference file" in caplog.text
+
+
+def test_the_time_out_of_crds_is_ours_while_it_is_asked_and_the_users_where_there_is_one(monkeypatch):
+    from crds.client import api
+    from crds.core import config
+
+    monkeypatch.setenv("CRDS_CLIENT_TIMEOUT_SECONDS", "3600")
+    server = api.get_crds_server()
+    with steppars._crds_settings("https://serverless.invalid"):
+        assert config.get_client_timeout_seconds() == steppars.CLIENT_TIMEOUT == 10
+        assert api.get_crds_server() == "https://serverless.invalid"
+    assert config.get_client_timeout_seconds() == 3600
+    assert api.get_crds_server() == server
+    monkeypatch.setenv("CRDS_CLIENT_TIMEOUT_SECONDS", "77")
+    with steppars._crds_settings():
+        assert config.get_client_timeout_seconds() == 77
+
+
+def test_a_look_up_that_outlives_our_patience_changes_no_server(monkeypatch):
+    from crds.client import api
+
+    monkeypatch.setenv("CRDS_PATH", "somewhere")
+    monkeypatch.setenv("CRDS_SERVER_URL", "http://localhost:9")
+    monkeypatch.setattr(steppars, "LOOK_UP_PATIENCE", 0.05)
+    ended, seen = threading.Event(), []
+
+    def late(header):
+        ended.wait(5.0)
+        seen.append(api.get_crds_server())
+        return "NOT FOUND"
+
+    monkeypatch.setattr(steppars, "_best_reference", late)
+    before = api.get_crds_server()
+    assert steppars._from_crds({"meta.instrument.name": "NIRCAM"}) is None
+    assert api.get_crds_server() == before
+    ended.set()

@@ -7,14 +7,12 @@ import logging
 
 import pytest
 
-from helpers import run
+from helpers import FIND, run
 from tweakreg.plane import TangentPlane
 from tweakreg.progress import progress
 from tweakreg.records import Outcome, Stage, Status
 from tweakreg.report.lines import failure_groups, summary_lines
 from tweakreg.results.record import ImageRecord, StageRecord
-
-FIND = {"roundhi": 0.6}
 
 
 def said(caplog):
@@ -116,3 +114,20 @@ def test_the_reason_of_a_failure_is_the_one_that_can_be_helped(relative, absolut
     (failure,) = failure_groups([record("one", "FAILED", relative, absolute)])
     assert (failure.stage, failure.outcome.name) == (stage, outcome)
     assert failure.names == ("one",)
+
+
+def test_the_summary_names_no_file_that_was_not_written(scene_files, tmp_path, caplog):
+    """A catalog of the user's that has the name that save_catalogs would give it."""
+    caplog.set_level(logging.INFO, logger="tweakreg")
+    first = sorted(scene_files.parent.glob("*_cal.fits"))[0]
+    own = tmp_path / f"{first.stem}_cat.ecsv"
+    stars = "\n".join(f"{10 + 7 * i % 240} {10 + 31 * i % 240}" for i in range(40))
+    own.write_text(f"x y\n{stars}\n")
+    (tmp_path / "catfile.txt").write_text(f"{first.name} {own.name}\n")
+    out = tmp_path / "out"
+    run(str(first), use_custom_catalogs=True, catfile=str(tmp_path / "catfile.txt"), save_results=True,
+        output_dir=str(out), xyunits="pixels")  # fmt: skip
+    said = " ".join(each.getMessage() for each in caplog.records if each.name == "tweakreg.step")
+    assert str(out) in said
+    assert "_cat.ecsv" not in said
+    assert not list(out.glob("*_cat.ecsv"))

@@ -9,14 +9,12 @@ from functools import partial
 import numpy as np
 import pytest
 
-from helpers import look, run, statuses, write_association
+from helpers import FIND, look, run, statuses, write_association
 from tweakreg import errors
 from tweakreg.errors import InputError, ParameterError, WorkerError
 from tweakreg.parameters import make_config
 from tweakreg.step import TweakRegStep
 from tweakreg.workers import share_out
-
-FIND = {"roundhi": 0.6}
 
 
 def square(number, pause=0.0):

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
+from tweakreg.process import silenced
+
 log = logging.getLogger(__name__)
 
 
@@ -26,7 +28,9 @@ def progress(total: int, what: str, unit: str = "image") -> Iterator[Callable[[]
         What an item is.
     """
     from tqdm import tqdm
-    from tqdm.contrib.logging import logging_redirect_tqdm
+
+    with silenced():  # in a notebook it asks for widgets, which are not used
+        from tqdm.contrib.logging import logging_redirect_tqdm
 
     # Where the lines go to the terminal, and nowhere else: the redirection adds a handler where there is none.
     known = (logging.root, *(logging.getLogger(name) for name in ("tweakreg", "stpipe")))

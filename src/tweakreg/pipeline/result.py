@@ -14,7 +14,7 @@ from tweakreg.parameters import Config
 from tweakreg.records import Affine, Alignment, Outcome, SourceCatalog, Stage, StageResult
 from tweakreg.report import plots
 from tweakreg.report.lines import result_line
-from tweakreg.report.tables import match_table
+from tweakreg.report.tables import MATCH_DIGITS, match_table, shown
 from tweakreg.report.views import ImageView, Outline, RunView, used_of
 from tweakreg.results.record import ImageRecord
 
@@ -88,7 +88,7 @@ class ImageResult:
     @property
     def matches(self) -> QTable:
         """Matched sources in both stages, with units and descriptions; column ``stage`` tells them apart."""
-        return QTable(self.match_table)
+        return shown(self.match_table, MATCH_DIGITS)
 
     @property
     def residuals(self) -> Any:

@@ -27,7 +27,7 @@ from tweakreg.records import Alignment, ReferenceCatalog, Selection
 from tweakreg.reference.table import catalog_of
 from tweakreg.report import plots
 from tweakreg.report.lines import counted, headline, result_lines
-from tweakreg.report.tables import FIT_DIGITS, summary_table
+from tweakreg.report.tables import FIT_DIGITS, shown, summary_table
 from tweakreg.results.record import ImageRecord, Origins
 from tweakreg.spec import DEFAULTS
 from tweakreg.steppars import reference_parameters
@@ -104,10 +104,7 @@ class RunResult:
     @property
     def table(self) -> QTable:
         """A row per image and stage, with units and descriptions; whole numbers are masked where there was no fit."""
-        table = QTable(summary_table(self.records))
-        for name, digits in FIT_DIGITS.items():
-            table[name].info.format = digits
-        return table
+        return shown(summary_table(self.records), FIT_DIGITS)
 
     def __len__(self) -> int:
         return len(self.images)

@@ -94,4 +94,4 @@ def _list(lines: Sequence[str]) -> str:
 
 def _side_by_side(figures: Sequence[Any]) -> str:
     images = "".join(figure._repr_html_() for figure in figures)
-    return f'<div style="display: flex; flex-wrap: wrap; gap: 1em">{images}</div>'
+    return f'<div style="display: flex; flex-wrap: wrap; gap: 1em; align-items: flex-start">{images}</div>'

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from astropy.table import MaskedColumn, Table
+from astropy.table import MaskedColumn, QTable, Table
 from scipy.spatial import KDTree
 
 from tweakreg.plane import MAS_PER_ARCSEC, Floats, TangentPlane
@@ -116,6 +116,13 @@ _MATCHES = {
 }
 
 
+#: How many digits a person wants to see; files have them all.
+MATCH_DIGITS = (
+    {name: {"pix": ".2f", "arcsec": ".4f", "deg": ".7f"}.get(unit, ".2f") for name, (unit, _) in _MATCHES.items()}
+    | {"weight": ".4g"}
+)  # fmt: skip
+
+
 def match_table(
     catalog: SourceCatalog, xy: Floats, stages: Sequence[tuple[StageResult, Affine]], plane: TangentPlane
 ) -> Table:
@@ -173,6 +180,22 @@ def _match_columns(
     columns["weight"] = np.ones(len(ours)) if match.weight is None else match.weight[ours]
     columns["clipped"] = ~fit.used[ours]
     return columns
+
+
+def shown(table: Table, digits: Mapping[str, str]) -> QTable:
+    """A table with quantities, of which only so many digits are shown.
+
+    Parameters
+    ----------
+    table : Table
+        With units.
+    digits : mapping of str to str
+        Format by column.
+    """
+    quantities = QTable(table)
+    for name, form in digits.items():
+        quantities[name].info.format = form
+    return quantities
 
 
 def reference_table(alignment: Alignment) -> Table:

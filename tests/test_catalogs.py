@@ -1,0 +1,40 @@
+"""Which custom catalog belongs to which exposure."""
+
+from __future__ import annotations
+
+import pytest
+
+from helpers import write_association
+from tweakreg import ModelLibrary
+from tweakreg.errors import CatalogError
+from tweakreg.observatory.catalogs import custom_catalogs, read_catfile
+
+
+def test_catfile(tmp_path):
+    (tmp_path / "cats.txt").write_text("# a comment\na_cal.fits  a.ecsv\nb_cal.fits\n\nc_cal.fits sub/c.ecsv # why\n")
+    assert read_catfile(tmp_path / "cats.txt") == {
+        "a_cal.fits": tmp_path / "a.ecsv",
+        "b_cal.fits": None,
+        "c_cal.fits": tmp_path / "sub/c.ecsv",
+    }
+    (tmp_path / "cats.txt").write_text("a b c\n")
+    with pytest.raises(CatalogError, match="line 1 has 3 columns"):
+        read_catfile(tmp_path / "cats.txt")
+
+
+def test_catfile_hides_the_catalogs_of_the_association(folder, names):
+    members = [{"expname": name, "exptype": "science", "tweakreg_catalog": "asn.ecsv"} for name in names[:2]]
+    members[1]["tweakreg_catalog"] = ""
+    library = ModelLibrary(write_association(folder / "asn.json", members))
+    assert custom_catalogs(library, "") == {0: folder / "asn.ecsv", 1: None}
+    (folder / "cats.txt").write_text(f"{names[0]} mine.ecsv\n")
+    assert custom_catalogs(library, str(folder / "cats.txt")) == {0: folder / "mine.ecsv"}
+
+
+def test_a_catfile_that_is_no_text_and_names_that_match_nothing(folder, names, caplog):
+    (folder / "cats.txt").write_bytes(bytes(range(128, 256)))
+    with pytest.raises(CatalogError, match="not a text file"):
+        read_catfile(folder / "cats.txt")
+    (folder / "cats.txt").write_text("nobody_cal.fits a.ecsv\n")
+    custom_catalogs(ModelLibrary([folder / names[0]]), str(folder / "cats.txt"))
+    assert "nobody_cal.fits is not among the exposures" in caplog.text
