@@ -16,7 +16,7 @@ from tweakreg.errors import ParameterError
 from tweakreg.files import expanded
 from tweakreg.records import FindConfig, ReferenceCatalog, Selection, SipConfig, Stage, StageConfig
 from tweakreg.reference.cache import cache_folder
-from tweakreg.reference.providers import CATALOGS, Request, is_file
+from tweakreg.reference.providers import CATALOGS, Request, available
 from tweakreg.reference.service import Patience
 from tweakreg.spec import SPEC
 
@@ -172,11 +172,6 @@ def _fallbacks(values: Values) -> tuple[str, ...]:
     return tuple(name.strip() for name in values["abs_fallback"].split(",") if name.strip())
 
 
-def _available(name: str) -> bool:
-    """Whether a reference catalog is none that must be a file and is not."""
-    return not name or not is_file(name) or expanded(name).is_file()
-
-
 _KNOWN_CATALOGS = f"must be an existing file, the URL or folder of a HATS catalog, or one of {', '.join(CATALOGS)}"
 
 #: In the order in which they are checked; a value that is not finite is found before.
@@ -208,10 +203,10 @@ RULES = (
     _installed("save_report", "matplotlib"),
     _installed("save_report", "jinja2"),
     _there("catfile", lambda values: values["use_custom_catalogs"]),
-    Rule("abs_refcat", lambda values: _available(values["abs_refcat"]), _KNOWN_CATALOGS),
+    Rule("abs_refcat", lambda values: not values["abs_refcat"] or available(values["abs_refcat"]), _KNOWN_CATALOGS),
     Rule(
         "abs_fallback",
-        lambda values: not values["abs_refcat"] or all(map(_available, _fallbacks(values))),
+        lambda values: not values["abs_refcat"] or all(map(available, _fallbacks(values))),
         _KNOWN_CATALOGS,
     ),
     _there("refimage", lambda values: True),

@@ -17,7 +17,7 @@ from tweakreg.observatory.missions import opened
 from tweakreg.plane import Floats
 from tweakreg.progress import progress
 from tweakreg.records import FindConfig, ReferenceCatalog, magnitudes
-from tweakreg.reference.providers import CATALOGS, Request, fetch, is_file, reference_catalog
+from tweakreg.reference.providers import Request, check_fetchable, fetch, reference_catalog
 from tweakreg.reference.region import cones
 from tweakreg.reference.service import Patience
 from tweakreg.tables import write_parquet
@@ -132,8 +132,7 @@ def write_bundle(inputs: list[Path], output: Path, catalog: str, margin: float, 
         raise InputError(output, f"the ending must be one of {', '.join(_ENDINGS)}")
     if not (np.isfinite(margin) and margin >= 0.0 and patience.timeout > 0.0 and patience.retries >= 0):
         raise InputError("--margin, --timeout, --retries", "must be finite and not negative, and the time-out above 0")
-    if is_file(catalog):
-        raise InputError(catalog, f"is no catalog to fetch from: it must be a URL, a folder, or {', '.join(CATALOGS)}")
+    check_fetchable(catalog)
     library = ModelLibrary(inputs[0] if len(inputs) == 1 else inputs, on_disk=True)
     footprints = []
     with progress(len(library), "footprints") as count:

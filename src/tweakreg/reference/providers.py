@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table, vstack
 
-from tweakreg.errors import CatalogError, ServiceError
+from tweakreg.errors import CatalogError, InputError, ServiceError
 from tweakreg.files import expanded
 from tweakreg.plane import Floats
 from tweakreg.records import ReferenceCatalog, Selection
@@ -73,10 +73,28 @@ class Request:
     @property
     def is_local(self) -> bool:
         """Whether it can be read before it is known which stars are wanted."""
-        return self.given is not None or bool(self.image) or is_file(self.names[0])
+        return self.given is not None or bool(self.image) or _is_file(self.names[0])
 
 
-def is_file(name: str) -> bool:
+def available(name: str) -> bool:
+    """Whether a name is not that of a file which does not exist; what is elsewhere is asked when it is wanted."""
+    return not _is_file(name) or expanded(name).is_file()
+
+
+def check_fetchable(name: str) -> None:
+    """Refuse the name of a file, from which nothing is to be fetched.
+
+    Raises
+    ------
+    InputError
+        It is one.
+    """
+    if _is_file(name):
+        known = f"it must be a URL, a folder, or {', '.join(CATALOGS)}"
+        raise InputError(name, f"is no catalog to fetch from: {known}")
+
+
+def _is_file(name: str) -> bool:
     """Whether a name means a file, which can be read before it is known which stars are wanted."""
     return name.upper() not in CATALOGS and "://" not in name and not expanded(name).is_dir()
 
@@ -113,7 +131,7 @@ def reference_catalog(request: Request, footprints: Footprints, margin: float) -
     problems = []
     for name in request.names:
         try:
-            if is_file(name):
+            if _is_file(name):
                 return read_reference(expanded(name), request.selection)
             return _around(name, request, footprints, margin)
         except ServiceError as error:
@@ -155,6 +173,11 @@ def fetch(name: str, where: Sequence[Cone], patience: Patience, cache: Path | No
     -------
     Table
         With all columns that this package knows; its metadata say where it is from.
+
+    Raises
+    ------
+    ServiceError
+        It does not answer.
     """
     parts = [_fetched(name, cone, patience, cache) for cone in where]
     parts = [part for part in parts if len(part)] or parts[:1]
