@@ -57,6 +57,7 @@ class ParameterError(TweakRegError, ValueError):
         """An error with a message that names the parameter already."""
         error = cls.__new__(cls)
         Exception.__init__(error, message)
+        error.name, error.value, error.remedy = "", None, message
         return error
 
 

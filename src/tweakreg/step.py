@@ -227,15 +227,11 @@ class TweakRegStep(Step):
 
     @classmethod
     def _get_crds_parameters(cls, dataset: Any, input_dir: str = "") -> tuple[dict[str, Any], str]:
-        from tweakreg.observatory.crds import crds_parameters
+        from tweakreg.observatory.crds import known_parameters
 
         if isinstance(dataset, dict) and "meta.instrument.name" in dataset:
             return dataset, "jwst"
-        try:
-            return crds_parameters(dataset, input_dir), "jwst"
-        except Exception as error:  # what is wrong with the input is said when it is opened
-            log.debug("no parameter reference file is sought, as the input cannot be read: %s", error)
-            return {}, "jwst"
+        return known_parameters(dataset, input_dir), "jwst"
 
     @staticmethod
     def get_stpipe_loggers() -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from stpipe.library import AbstractModelLibrary
 
 from tweakreg.observatory.association import SCIENCE, check_association, load_association
 from tweakreg.observatory.library import located
+
+log = logging.getLogger(__name__)
 
 
 def crds_parameters(dataset: Any, input_dir: str = "") -> dict[str, Any]:
@@ -36,6 +39,15 @@ def crds_parameters(dataset: Any, input_dir: str = "") -> dict[str, Any]:
         if dataset.suffix.lower() == ".json":
             dataset = _first_exposure(load_association(dataset), dataset.parent)
     return dict(read_metadata(dataset, flatten=True))
+
+
+def known_parameters(dataset: Any, input_dir: str = "") -> dict[str, Any]:
+    """As `crds_parameters`; nothing where the input cannot be read, which is said when it is opened."""
+    try:
+        return crds_parameters(dataset, input_dir)
+    except Exception as error:
+        log.debug("no parameter reference file is sought, as the input cannot be read: %s", error)
+        return {}
 
 
 def _first_exposure(association: Mapping[str, Any], directory: Path) -> Path:

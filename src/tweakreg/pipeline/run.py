@@ -5,14 +5,15 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
 from astropy.table import QTable, Table
 
-from tweakreg.errors import AlignmentFailedError, ParameterError
+from tweakreg.errors import AlignmentFailedError, ParameterError, ParameterFileError
 from tweakreg.files import expanded
-from tweakreg.observatory.crds import crds_parameters
+from tweakreg.observatory.crds import known_parameters
 from tweakreg.observatory.library import ModelLibrary, open_library
 from tweakreg.observatory.names import bare_name
 from tweakreg.observatory.output import plan_outputs, run_name, save_library
@@ -34,6 +35,8 @@ from tweakreg.steppars import reference_parameters
 
 #: What the files of a result are called after, as the step does.
 _SUFFIX = "tweakreg"
+#: Parameters that stpipe gives to every step.
+_OF_THE_STEP = {"save_results", "output_dir", "output_file", "suffix", "input_dir", "skip", "configure_log"}
 
 
 def run(library: ModelLibrary, config: Config, name: str, recording: Recording) -> Run:
@@ -113,11 +116,12 @@ class RunResult:
         return iter(self.images)
 
     def __getitem__(self, name: str | int) -> ImageResult:
-        if isinstance(name, int):
-            return self.images[name]
-        found = [each for each in self.images if each.name == bare_name(name)]
+        if isinstance(name, Integral):
+            return self.images[int(name)]
+        wanted = bare_name(str(name))
+        found = [each for each in self.images if each.name == wanted]
         if not found:
-            near = difflib.get_close_matches(bare_name(name), self.names, n=1, cutoff=0.0)
+            near = difflib.get_close_matches(wanted, self.names, n=1, cutoff=0.0)
             raise KeyError(f"there is no image {name!r}" + (f": did you mean {near[0]!r}?" if near else ""))
         return found[0]
 
@@ -202,17 +206,22 @@ def align(inputs: Any, catalog: str | Path | Table | ReferenceCatalog | None = N
     >>> result.table, result["jw01_nrca1_cal"].plot()                      # doctest: +SKIP
     >>> result.save("aligned")                                             # doctest: +SKIP
     """
-    given = None
-    if isinstance(catalog, (str, Path)):
-        if parameters.get("abs_refcat"):
-            raise ParameterError("abs_refcat", parameters["abs_refcat"], "is what catalog says: give one of them")
-        parameters |= {"abs_refcat": str(catalog)}
-    keywords = checked(parameters)
+    for name in _OF_THE_STEP & parameters.keys():
+        raise ParameterError(
+            name, parameters[name], "is the step's: what align gives is written with result.save(folder)"
+        )
+    named = isinstance(catalog, (str, Path))
+    if named and parameters.get("abs_refcat"):
+        raise ParameterError("abs_refcat", parameters["abs_refcat"], "is what catalog says: give one of them")
+    keywords = checked(parameters | ({"abs_refcat": str(catalog)} if named else {}))
     origins = _origins(inputs, keywords)
     values = {name: value for name, (value, _) in origins.parameters.items()}
-    if catalog is not None and not isinstance(catalog, (str, Path)):
-        given = _given(catalog, values)
-    config = make_config(values, given)
+    try:
+        config = make_config(values, None if named or catalog is None else _given(catalog, values))
+    except ParameterError as error:
+        if named and error.name == "abs_refcat":
+            raise ParameterError("catalog", error.value, error.remedy) from None
+        raise
     items = tuple(inputs) if isinstance(inputs, tuple) else (inputs,)
     library = open_library(items, on_disk=not values["in_memory"])
     name = run_name(library, _SUFFIX, None)
@@ -229,7 +238,7 @@ def failure_text(failed: list[str]) -> str:
     return f"{counted(len(failed), 'image')} could not be aligned: {some}"
 
 
-def _given(catalog: Table | ReferenceCatalog, values: Mapping[str, Any]) -> ReferenceCatalog:
+def _given(catalog: Any, values: Mapping[str, Any]) -> ReferenceCatalog:
     if values["abs_refcat"] or values["refimage"]:
         name = "abs_refcat" if values["abs_refcat"] else "refimage"
         raise ParameterError(name, values[name], "is what catalog says: give one of them")
@@ -245,12 +254,11 @@ def _given(catalog: Table | ReferenceCatalog, values: Mapping[str, Any]) -> Refe
 
 def _origins(inputs: Any, keywords: Mapping[str, Any]) -> Origins:
     """Every parameter: what a caller said, else what the parameter file for the data says, else the default."""
+    path, file_values = reference_parameters(known_parameters(inputs))
     try:
-        header = crds_parameters(inputs)
-    except Exception:  # what is wrong with the input is said when it is opened
-        header = {}
-    path, file_values = reference_parameters(header)
-    file_values = checked(file_values)
+        file_values = checked(file_values)
+    except ParameterError as error:
+        raise ParameterFileError(f"{path}: {error}") from error
     origins: dict[str, tuple[Any, str]] = {}
     for name, default in DEFAULTS.items():
         if name in keywords:
@@ -260,6 +268,3 @@ def _origins(inputs: Any, keywords: Mapping[str, Any]) -> Origins:
         else:
             origins[name] = default, "default"
     return Origins(parameters=origins)
-
-
-__all__ = ["RunResult", "align", "failure_text", "run"]

@@ -29,7 +29,8 @@ class Origins:
     Attributes
     ----------
     parameters : mapping of name to (value, origin)
-        The origin is 'default', 'reference file ...', 'parameter file ...', 'command line or keyword' or 'attribute'.
+        The origin is 'default', 'reference file ...', 'parameter file ...', 'command line or keyword' (of the step),
+        'keyword' (of `tweakreg.align`) or 'attribute'.
     """
 
     parameters: Mapping[str, tuple[Any, str]] = field(default_factory=dict)
