@@ -33,7 +33,8 @@ def test_every_parameter_of_the_release_is_there():
     assert len(RELEASE) == 55
     ours = re.findall(r"^\s*(\w+) =", SPEC, re.MULTILINE)
     assert set(ours) - RELEASE == {
-        "clip_accum", "output_ext", "max_false_prob", "max_rival", "max_worsening", "maximum_cores",
+        "clip_accum", "output_ext", "group_by", "abs_group_by", "max_misfit",
+        "max_false_prob", "max_rival", "max_worsening", "maximum_cores",
         "save_fit_summary", "save_matches", "save_refcat", "save_correction", "save_plots", "save_report",
         "wcsname", "on_failure", "dry_run", "restart",
         "xcol", "ycol", "fluxcol", "xyunits", "pixel_origin", "fluxunits", "minflux", "maxflux", "nbright",

@@ -189,3 +189,25 @@ def test_more_than_fifty_images_in_a_group():
     alignment = align_on_plane(images, PLANE, RELATIVE)
     assert outcomes(alignment) == {"a": Outcome.REFERENCE, "b": Outcome.ALIGNED}
     assert np.allclose(alignment.corrections["b"].after(error)(BOX), BOX, atol=1e-6)
+
+
+def test_a_second_set_is_aligned_to_a_reference_of_its_own():
+    sky = field(9000, width=500.0)
+    errors = {name: turned(0, (0.1 * i, -0.1 * i)) for i, name in enumerate("abxy")}
+    places = {"a": (0, 0), "b": (8, 0), "x": (180, 180), "y": (186, 182)}
+    images = [image(name, sky, places[name], error=errors[name]) for name in errors]
+    alignment = align_on_plane(images, PLANE, RELATIVE)
+    assert {alignment.status(name) for name in errors} == {Status.COMPLETE}
+    assert {str(result.detail) for result in alignment.relative.values()} == {"set 1 of 2", "set 2 of 2"}
+    for first, second in ("ab", "xy"):
+        moved = [alignment.corrections[name].after(errors[name])(BOX) for name in (first, second)]
+        assert np.allclose(*moved, atol=1e-6)
+
+
+def test_a_set_that_could_not_be_aligned_to_the_others_is_none():
+    """Two exposures agree with each other and lie on the others, whose stars they do not have."""
+    sky, other = field(300), field(300, seed=9)
+    images = [image(name, sky, (i, 0)) for i, name in enumerate("abc")] + [image(name, other) for name in "xy"]
+    alignment = align_on_plane(images, PLANE, RELATIVE)
+    assert {alignment.status(name) for name in "abc"} == {Status.COMPLETE}
+    assert {alignment.status(name) for name in "xy"} == {Status.FAILED}

@@ -13,9 +13,10 @@ from astropy.io import fits
 from astropy.table import Table
 
 from helpers import look, run, statuses, wcs_of, write_association
-from tweakreg import ModelLibrary, TweakRegStep
+from tweakreg import ModelLibrary, TweakRegStep, read_result
 from tweakreg.errors import CatalogError, InputError, OutputError, TweakRegError
 from tweakreg.plane import separation
+from tweakreg.records import SourceCatalog
 from tweakreg.simulate import make_scene, score
 from tweakreg.simulate.models import make_model, make_models
 from tweakreg.simulate.scene import random_config
@@ -173,8 +174,10 @@ def test_group_id_separates_the_detectors_of_an_exposure(tmp_path, catalog_model
     for model in models:
         model.meta.group_id = model.meta.filename
     library = run(models, use_custom_catalogs=True)
-    # Two detectors do not overlap: without a common exposure nothing ties the pairs.
-    assert statuses(library).count("COMPLETE") == 2
+    # Two detectors do not overlap: without a common exposure nothing ties the pairs, and each is a set of its own.
+    assert statuses(library) == ["COMPLETE"] * 4
+    sets = look(library, lambda model: read_result(model)["stages"]["relative"]["detail"])
+    assert sorted(sets) == ["set 1 of 2"] * 2 + ["set 2 of 2"] * 2
 
 
 def test_one_exposure(scene, scene_files):
@@ -488,3 +491,35 @@ def test_compressed_exposures_on_disk_in_a_dry_run(scene_files, tmp_path):
         (tmp_path / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes(), 1))
     library = run(sorted(tmp_path.glob("*.gz")), in_memory=False, dry_run=True, **FIND)
     assert len(library) == 4
+
+
+def test_a_moving_target_is_refused_and_the_others_go_on(scene, caplog):
+    models = list(make_models(scene))[::2]
+    models[1].meta.target.type = "MOVING"
+    models[1].meta.target.catalog_name = "67P"
+    library = run(models, **FIND)
+    assert statuses(library) == ["COMPLETE", "FAILED", "COMPLETE", "COMPLETE"]
+    assert "followed a moving target: stars are trails and no fixed points (67P)" in caplog.text
+
+
+def test_a_moving_target_with_a_catalog_of_the_users_is_taken(tmp_path, catalog_models):
+    models = catalog_models(make_scene(size=256, n_exposures=2), tmp_path)
+    for model in models:
+        model.meta.target.type = "MOVING"
+    assert statuses(run(models, use_custom_catalogs=True)) == ["COMPLETE"] * 2
+
+
+@pytest.mark.parametrize("time", [-999.0, 0.0, 1e9, float("nan")])
+def test_a_time_that_is_none_is_replaced_by_the_date(scene, time, caplog):
+    from tweakreg.observatory.missions import image_of
+
+    model = make_model(scene, scene.exposures[0], pixels=False)
+    model.meta.exposure.mid_time = model.meta.exposure.start_time = time
+    model.meta.observation.date = "2023-07-02"
+    image = image_of(model)
+    none = np.empty(0)
+    epoch = image.measured(SourceCatalog(x=none, y=none, flux=none), "group").epoch
+    assert epoch == pytest.approx(2023.5, abs=0.01)
+    assert f"meta.exposure.mid_time = {time} is no time of an exposure" in caplog.text
+    model.meta.observation.date = None
+    assert np.isnan(image.measured(SourceCatalog(x=none, y=none, flux=none), "group").epoch)

@@ -48,6 +48,8 @@ class Config:
         The effective value: always true with an absolute alignment.
     enforce_user_order : bool
         Whether the first exposure is the reference.
+    group_by, abs_group_by : str
+        What receives one correction, and what is tied to the catalog together: 'exposure', 'detector' or 'image'.
     use_custom_catalogs : bool
         Whether sources are read where a catalog is named.
     catfile : str
@@ -78,6 +80,8 @@ class Config:
     source_selection: Selection
     expand_refcat: bool
     enforce_user_order: bool
+    group_by: str
+    abs_group_by: str
     use_custom_catalogs: bool
     catfile: str
     save_catalogs: bool

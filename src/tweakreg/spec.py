@@ -48,6 +48,10 @@ SPEC = """
     # Alignment order
     enforce_user_order = boolean(default=False) # Take the first exposure as reference and the others in their order
 
+    # Groups
+    group_by = option('exposure', 'detector', 'image', default='exposure') # What receives one correction where the association does not say: all of an exposure, each of its detectors, or each image
+    abs_group_by = option('exposure', 'detector', 'image', default='exposure') # What is tied to the reference catalog on its own once the exposures are aligned to each other, as group_by
+
     # Reference catalog of the relative alignment
     expand_refcat = boolean(default=False) # Match with the sources of all exposures aligned so far, not of the reference alone
 
@@ -69,6 +73,7 @@ SPEC = """
     # Trust, in both alignments
     max_false_prob = float(min=0.0, max=1.0, default=0.001) # Refuse a match that chance explains with more than this probability
     max_rival = float(min=0.0, max=1.0, default=0.5) # Refuse a match if another offset has more than this share of its pairs
+    max_misfit = float(min=0.0, default=0.15) # Largest pattern that residuals of an image may have, pixels, smaller ones are in the stated error
     max_worsening = float(min=0.0, default=3.0) # Refuse a fit that makes held-out sources worse by more than this, in standard errors
 
     # Absolute alignment

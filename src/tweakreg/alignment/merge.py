@@ -46,6 +46,11 @@ class MergedCatalog:
         return Sources(xy=self._positions, weight=weight, name=self.name)
 
     @property
+    def detections(self) -> Floats:
+        """How often each star was seen."""
+        return self._detections
+
+    @property
     def sources_with_errors(self) -> Sources:
         """The same with variances: the scatter of repeated detections, common to all stars, over their number.
 

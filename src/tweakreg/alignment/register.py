@@ -193,9 +193,7 @@ def _settle_pairs(
         pairs = _Pairs(*found, radius)
         if stays or len(pairs.image) < MIN_STARS[config.fitgeometry]:
             break
-        affine = _robust_affine(image.xy[pairs.image], reference.xy[pairs.reference], config.fitgeometry)
-        length = np.linalg.norm(reference.xy[pairs.reference] - affine(image.xy[pairs.image]), axis=1)
-        sigma = float(np.median(length)) / _RAYLEIGH_MEDIAN
+        affine, sigma = _mixture(image.xy[pairs.image], reference.xy[pairs.reference], config.fitgeometry, radius)
         radius = float(np.clip(_REACH_SIGMA * sigma, smallest, config.tolerance))
     return pairs
 
@@ -203,6 +201,46 @@ def _settle_pairs(
 def _isolation(config: StageConfig, radius: float) -> float:
     """The separation, shrunk as the radius is against the tolerance, but no wider than the pairs ask for."""
     return min(config.separation / config.tolerance, _MAX_ISOLATION) * radius
+
+
+def _mixture(image: Floats, reference: Floats, geometry: str, radius: float) -> tuple[Affine, float]:
+    """A fit to pairs of which some, or most, are chance: true ones scatter as a Gaussian, the others evenly.
+
+    Parameters
+    ----------
+    image, reference : (K, 2) float arrays
+        Pairs, arcsec.
+    geometry : str
+        As for `fit_affine`.
+    radius : float
+        Pairs are no farther apart than this, arcsec.
+
+    Returns
+    -------
+    affine : Affine
+        Of the true ones.
+    sigma : float
+        Their standard deviation per axis, arcsec.
+
+    Notes
+    -----
+    Expectation and maximisation for the density ``(1 - q) N(0, sigma**2) + q / (pi radius**2)`` of a residual: the
+    probability that a pair is true is its weight. A median would be that of chance where more than half of the pairs
+    are; this is not.
+    """
+    affine = _robust_affine(image, reference, geometry)
+    square = np.sum((reference - affine(image)) ** 2, axis=1)
+    sigma, chance = max(radius / 3.0, 1e-9), 0.5
+    for _ in range(60):
+        density = (1.0 - chance) * np.exp(-square / (2.0 * sigma**2)) / (2.0 * np.pi * sigma**2)
+        true = density / (density + chance / (np.pi * radius**2))
+        affine = fit_affine(image, reference, np.maximum(true, 1e-12), geometry)
+        square = np.sum((reference - affine(image)) ** 2, axis=1)
+        before, sigma = sigma, max(float(np.sqrt(np.sum(true * square) / (2.0 * np.sum(true)))), 1e-9)
+        chance = float(np.clip(1.0 - true.mean(), 0.01, 0.99))
+        if abs(sigma - before) <= 1e-3 * before:
+            break
+    return affine, sigma
 
 
 def _robust_affine(image: Floats, reference: Floats, geometry: str) -> Affine:

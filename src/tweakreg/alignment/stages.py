@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tweakreg.alignment.examine import examined
 from tweakreg.alignment.register import register
 from tweakreg.alignment.sequential import align_sequentially, make_groups
 from tweakreg.alignment.solver import Component, Group, Order, Solver
@@ -68,50 +69,198 @@ def align_on_plane(
     order = order or Order()
     groups = make_groups(images)
     components = solver(images, groups, relative, order, on_placed)
-    results = _relative_results(groups, components, relative)
-    main = components[0] if components else None
-    corrections = {} if main is None else dict(main.corrections)
-    errors = {} if main is None else covariances(main, None)
-    stars = None if main is None else main.stars.sources_with_errors
+    before = _Before(
+        components=components,
+        results=_relative_results(groups, components, relative),
+        relative=relative,
+        order=order,
+        solver=solver,
+    )
     if absolute is None:
-        not_asked = StageResult(stage=Stage.ABSOLUTE, outcome=Outcome.NOT_REQUESTED)
-        return Alignment(
-            plane=plane,
-            relative=results,
-            absolute={group.name: not_asked for group in groups},
-            corrections=corrections,
-            covariances=errors,
-            stars=stars,
-        )
+        return _alone(images, before, plane)
     catalog = catalog or PlaneCatalog(sources=None)
-    epochs = catalog.epochs if len(catalog.epochs) > 1 else ()
+    catalog = replace(catalog, epochs=catalog.epochs if len(catalog.epochs) > 1 else ())
+    if any(image.tied_as for image in images):
+        return _tied_in_parts(images, before, plane, absolute, catalog)
+    return _tied(images, groups, before, plane, absolute, catalog)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Before:
+    """The relative alignment of whole groups, and how it was made.
+
+    Attributes
+    ----------
+    components : list of Component
+        Groups that hold together; the first is the largest.
+    results : mapping of group to StageResult
+        How each ended.
+    relative : StageConfig
+        Parameters of the stage.
+    order : Order
+        In which groups were taken.
+    solver : Solver
+        How they were put to each other.
+    """
+
+    components: list[Component]
+    results: Mapping[str, StageResult]
+    relative: StageConfig
+    order: Order
+    solver: Solver
+
+    @property
+    def main(self) -> Component | None:
+        """The largest component; None where there is no group at all."""
+        return self.components[0] if self.components else None
+
+    @property
+    def corrections(self) -> dict[str, tuple[Affine, Floats]]:
+        """Correction and its covariance, relative to the reference of its set, of each group that is in a set."""
+        found: dict[str, tuple[Affine, Floats]] = {}
+        for each in _sets(self.components):
+            errors = covariances(each, None)
+            found |= {name: (affine, errors[name]) for name, affine in each.corrections.items()}
+        return found
+
+    @property
+    def stars(self) -> Sources | None:
+        """Those of the largest component."""
+        return None if self.main is None else self.main.stars.sources_with_errors
+
+
+def _alone(images: Sequence[PlaneImage], before: _Before, plane: TangentPlane) -> Alignment:
+    """The relative alignment and nothing else."""
+    not_asked = StageResult(stage=Stage.ABSOLUTE, outcome=Outcome.NOT_REQUESTED)
+    kept = before.corrections
+    solved = Alignment(
+        plane=plane,
+        relative=before.results,
+        absolute=dict.fromkeys(before.results, not_asked),
+        corrections={name: affine for name, (affine, _) in kept.items()},
+        covariances={name: errors for name, (_, errors) in kept.items()},
+        stars=before.stars,
+    )
+    for each in _sets(before.components):
+        solved = examined(solved, images, each, before.relative, {})
+    return solved
+
+
+def _sets(components: Sequence[Component]) -> list[Component]:
+    """Those that are aligned within themselves: the first, and others of several groups that do not reach it.
+
+    Nothing says how sets lie to each other. One that does reach another and could not be aligned to it is none.
+    """
+    found = list(components[:1])
+    for number, each in enumerate(components[1:], start=1):
+        refused = {name for earlier in components[:number] for name in earlier.refused}
+        if not each.alone and not refused & each.corrections.keys():
+            found.append(each)
+    return found
+
+
+def _tied(
+    images: Sequence[PlaneImage],
+    groups: list[Group],
+    before: _Before,
+    plane: TangentPlane,
+    config: StageConfig,
+    catalog: PlaneCatalog,
+) -> Alignment:
+    """Whole groups tied to the catalog: sets that hold together, where the stars move those of each epoch."""
     parts = [
         (part, each.sources)
-        for each in epochs
-        for part in solver(
+        for each in catalog.epochs
+        for part in before.solver(
             [image for image in images if image.group in each.groups],
             [group for group in groups if group.name in each.groups],
-            relative,
-            order,
+            before.relative,
+            before.order,
             lambda: None,
         )
     ]
-    ties = list(_ties(components, parts, groups, absolute, replace(catalog, epochs=epochs)))
+    ties = list(_ties(before.components, parts, groups, config, catalog))
     holding = [tie for tie in ties if tie.holds]
-    for tie in holding:
-        corrections |= tie.corrections
-        errors |= tie.covariances
-    tied = {name for tie in holding for name in tie.groups}
+    main, stars, kept = before.main, before.stars, before.corrections
     # Only sets that are tied as a whole, and of these the main one and its epochs: they are one catalog.
     merged = [tie.stars for tie in holding if tie.whole and main is not None and main.corrections.keys() & tie.groups]
-    return Alignment(
+    tied = {name for tie in holding for name in tie.groups}
+    solved = Alignment(
         plane=plane,
-        relative={name: _excused(result) if name in tied else result for name, result in results.items()},
+        relative={name: _excused(result) if name in tied else result for name, result in before.results.items()},
         absolute={name: tie.result for tie in ties for name in tie.groups},
-        corrections=corrections,
-        covariances=errors,
+        corrections={name: affine for name, (affine, _) in kept.items()}
+        | {name: affine for tie in holding for name, affine in tie.corrections.items()},
+        covariances={name: errors for name, (_, errors) in kept.items()}
+        | {name: errors for tie in holding for name, errors in tie.covariances.items()},
         stars=Sources.joined(merged, stars.name) if merged and stars is not None else stars,
+        before_tie=kept,
     )
+    return examined(solved, images, None, config, _catalogs(holding, catalog))
+
+
+def _tied_in_parts(
+    images: Sequence[PlaneImage], before: _Before, plane: TangentPlane, config: StageConfig, catalog: PlaneCatalog
+) -> Alignment:
+    """Each part of a group tied to the catalog on its own, from where the relative alignment put it.
+
+    Parts that overlap are aligned to each other once more, so that what ties them is the mean of their detections.
+    What the catalog does not tie keeps the relative correction of its group.
+    """
+    components, results = before.components, before.results
+    corrections = {name: affine for each in components for name, affine in each.corrections.items()}
+    of_part = {image.tied_as or image.group: image.group for image in images}
+    parts = [replace(image, group=image.tied_as or image.group) for image in images]
+    placed = [
+        replace(each, sources=each.sources.moved(affine), footprint=affine(each.footprint))
+        for each in parts
+        for affine in (corrections[of_part[each.group]],)
+    ]
+    groups = make_groups(placed)
+    epochs = tuple(
+        replace(each, groups=tuple(part for part, group in of_part.items() if group in each.groups))
+        for each in catalog.epochs
+    )
+    held = [
+        component
+        for names in ([each.groups for each in epochs] or [tuple(of_part)])
+        for component in before.solver(
+            [image for image in placed if image.group in names],
+            [group for group in groups if group.name in names],
+            before.relative,
+            before.order,
+            lambda: None,
+        )
+    ]
+    ties = list(_ties(held, [], groups, config, replace(catalog, epochs=epochs)))
+    holding = [tie for tie in ties if tie.holds]
+    tied = {name for tie in holding for name in tie.groups}
+    kept = {part: before.corrections[group] for part, group in of_part.items() if group in before.corrections}
+    solved = Alignment(
+        plane=plane,
+        relative={
+            part: _excused(results[group]) if part in tied else results[group] for part, group in of_part.items()
+        },
+        absolute={name: tie.result for tie in ties for name in tie.groups},
+        corrections={part: affine for part, (affine, _) in kept.items()}
+        | {
+            name: affine.after(corrections[of_part[name]])
+            for tie in holding
+            for name, affine in tie.corrections.items()
+        },
+        covariances={part: errors for part, (_, errors) in kept.items()}
+        | {name: errors for tie in holding for name, errors in tie.covariances.items()},
+        stars=Sources.joined([tie.stars for tie in holding], "exposures") if holding else before.stars,
+        before_tie=kept,
+    )
+    return examined(solved, parts, None, config, _catalogs(holding, replace(catalog, epochs=epochs)))
+
+
+def _catalogs(ties: Sequence[_Tie], catalog: PlaneCatalog) -> dict[str, Sources]:
+    """The reference catalog for each group that it ties, at the group's epoch."""
+    of_epoch = {name: each.sources for each in catalog.epochs for name in each.groups}
+    found = {name: of_epoch.get(name, catalog.sources) for tie in ties for name in tie.groups}
+    return {name: sources for name, sources in found.items() if sources is not None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,12 +345,11 @@ def _ties(
 
 
 def _relative_results(groups: list[Group], components: list[Component], config: StageConfig) -> dict[str, StageResult]:
-    """What became of each group in the relative stage: only the first component counts as aligned."""
+    """What became of each group in the relative stage."""
     return {group.name: _relative_result(group, len(groups), components, config) for group in groups}
 
 
 def _relative_result(group: Group, n_groups: int, components: list[Component], config: StageConfig) -> StageResult:
-    main = components[0]
 
     def ended(outcome: Outcome, words: str = "", **numbers: float) -> StageResult:
         return StageResult(stage=Stage.RELATIVE, outcome=outcome, detail=Detail(words, numbers))
@@ -212,19 +360,18 @@ def _relative_result(group: Group, n_groups: int, components: list[Component], c
         return ended(
             Outcome.TOO_FEW_SOURCES, "{found} of {needed} sources", found=len(group.sources), needed=config.minobj
         )
-    if not main.alone and group.name in main.results:
-        return main.results[group.name]
-    if not main.alone and group.name == main.reference:
-        return ended(Outcome.REFERENCE)
+    sets = _sets(components)
+    for number, each in enumerate(sets, start=1):
+        which = Detail("set {set} of {sets}", {"set": number, "sets": len(sets)}) if len(sets) > 1 else Detail()
+        if not each.alone and group.name in each.results:
+            return replace(each.results[group.name], detail=which)
+        if not each.alone and group.name == each.reference:
+            return StageResult(stage=Stage.RELATIVE, outcome=Outcome.REFERENCE, detail=which)
     tried = [component.refused[group.name] for component in components if group.name in component.refused]
     if tried:
         return tried[0]
     if any(group.name == component.reference and component.refused for component in components):
         return ended(Outcome.NOTHING_ALIGNED)
-    apart = max((len(each.corrections) for each in components if group.name in each.corrections), default=1)
-    if apart > 1:
-        words = "{groups} groups that hold together, apart from {others} others"
-        return ended(Outcome.NOT_TIED, words, groups=apart, others=len(main.corrections))
     return ended(Outcome.NO_OVERLAP)
 
 

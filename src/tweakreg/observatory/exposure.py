@@ -16,6 +16,7 @@ import numpy as np
 from tweakreg.plane import Bools, Floats, TangentPlane
 from tweakreg.records import (
     Affine,
+    Outcome,
     Picture,
     Pixels,
     PlacedCatalog,
@@ -38,7 +39,7 @@ class ExposureImage:
     name : str
         File name without folder and ending.
     group : str
-        Images of one group receive one correction.
+        Images of one group are aligned to the others together.
     detector : str
         Name of the detector, as in the exposure.
     x, y : (N,) float arrays
@@ -56,7 +57,9 @@ class ExposureImage:
     epoch : float
         Decimal year; NaN if the exposure does not say.
     problem : str
-        Why its WCS cannot be corrected; empty if it can.
+        Why it cannot be aligned; empty if it can.
+    refused_as : Outcome
+        How its stages end if it cannot.
     catalog_name : str or None
         New value of ``meta.tweakreg_catalog``: empty to clear it, None to leave it.
     corrected : bool
@@ -65,6 +68,8 @@ class ExposureImage:
         Of its pixels, where plots are asked for.
     observer : (3,) float array or None
         Barycentric position of the telescope, ICRS, au, if the exposure says.
+    tied_as : str
+        Images with this name in common are tied to the reference catalog together; empty for those of the group.
     """
 
     name: str
@@ -84,6 +89,13 @@ class ExposureImage:
     corrected: bool = False
     picture: Picture | None = None
     observer: Floats | None = None
+    tied_as: str = ""
+    refused_as: Outcome = Outcome.UNSUPPORTED_WCS
+
+    @property
+    def key(self) -> str:
+        """Of its correction among those of an alignment."""
+        return self.tied_as or self.group
 
     @property
     def placed(self) -> PlacedCatalog:
@@ -123,6 +135,7 @@ class ExposureImage:
             footprint=plane.project(*self.footprint),
             pixel_scale=self.pixel_scale,
             sources=Sources(xy=plane.project(self.ra, self.dec), weight=self.weight, name=self.name),
+            tied_as=self.tied_as,
         )
 
 
@@ -174,6 +187,10 @@ class OpenImage(Protocol):
     @property
     def angles(self) -> TelescopeAngles:
         """Where the detector's reference point lies in the telescope's frame."""
+
+    @property
+    def follows_target(self) -> str:
+        """The target that the telescope followed over the sky; empty for a fixed one."""
 
     @property
     def corrected(self) -> bool:

@@ -18,6 +18,9 @@ from tweakreg.wcs.sip import approximate, is_sip_keyword
 
 log = logging.getLogger(__name__)
 
+#: Years between which exposures of a space telescope are taken; a time outside would move stars by centuries.
+_FIRST_LIGHT, _FAR_FUTURE = 1980.0, 2100.0
+
 
 class JwstImage:
     """The image of a calibrated JWST datamodel; see `tweakreg.observatory.exposure.OpenImage`.
@@ -71,6 +74,13 @@ class JwstImage:
     def bounds(self) -> Bounds:
         """Outer edges of the pixels for which the WCS is valid."""
         return pixel_bounds(self.wcs, self._model.data.shape)
+
+    @property
+    def follows_target(self) -> str:
+        """Name of a target whose ``meta.target.type`` is MOVING; empty for any other."""
+        target = self._model.meta.target
+        moving = str(target.type or "").strip().upper() == "MOVING"
+        return str(target.catalog_name or target.proposer_name or "a moving target") if moving else ""
 
     @property
     def corrected(self) -> bool:
@@ -172,15 +182,26 @@ class JwstImage:
         return np.asarray(np.asarray(places, dtype=float) / au.to_value("km"))
 
     def _epoch(self) -> float:
-        """Middle of the exposure as decimal year, NaN if neither it nor the date is known."""
+        """Middle of the exposure as decimal year, NaN if neither it nor the date is plausible."""
         from astropy.time import Time
 
         meta = self._model.meta
-        mjd = meta.exposure.mid_time or meta.exposure.start_time
-        if mjd:
-            return float(Time(mjd, format="mjd").jyear)
-        date = meta.observation.date
-        return float(Time(str(date)).jyear) if date else float("nan")
+        said = {
+            "meta.exposure.mid_time": (meta.exposure.mid_time, "mjd"),
+            "meta.exposure.start_time": (meta.exposure.start_time, "mjd"),
+            "meta.observation.date": (meta.observation.date, None),
+        }
+        for keyword, (value, form) in said.items():
+            if value is None or value == "":
+                continue
+            try:
+                year = float(Time(value if form else str(value), format=form).jyear)
+            except (ValueError, TypeError, OverflowError):
+                year = float("nan")
+            if _FIRST_LIGHT < year < _FAR_FUTURE:
+                return year
+            log.warning("%s: %s = %s is no time of an exposure: it is not used", self.name, keyword, value)
+        return float("nan")
 
     def uncorrected(self) -> JwstImage:
         """The image with its original pointing; the datamodel is not changed."""

@@ -80,12 +80,16 @@ class ModelLibrary(AbstractModelLibrary):
         self._of_files = isinstance(init, (Mapping, Path))
         #: The association's file, if it is one.
         self.asn_path = init if isinstance(init, Path) else None
+        self._grouped_by_association: set[str] = set()
         #: The association with members of every exposure type; None for open datamodels.
         self.association: dict[str, Any] | None = None
         if isinstance(init, Mapping):
             init = self.association = check_association(init, "the association", Path())
         elif isinstance(init, Path):
             self.association = load_association(init)
+        if self.association is not None:
+            members = self.association["products"][0]["members"]
+            self._grouped_by_association = {str(each["expname"]) for each in members if each.get("group_id")}
         kwargs.setdefault("asn_exptypes", [SCIENCE])
         super().__init__(init, on_disk=on_disk, **kwargs)
         if len(self) == 0:
@@ -115,6 +119,10 @@ class ModelLibrary(AbstractModelLibrary):
     def members(self) -> list[dict[str, Any]]:
         """The association's entries of the exposures in the library."""
         return list(self._members)
+
+    def is_grouped(self, index: int) -> bool:
+        """Whether the association says to which group an exposure belongs."""
+        return str(self._members[index]["expname"]) in self._grouped_by_association
 
     def member_path(self, index: int) -> Path:
         """The file of an exposure; for an open datamodel its file name."""

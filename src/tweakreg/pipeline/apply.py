@@ -14,8 +14,8 @@ from tweakreg.parameters import Config
 from tweakreg.pipeline.result import Change, ImageResult
 from tweakreg.progress import progress
 from tweakreg.records import Alignment, Outcome, StageResult
-from tweakreg.report.lines import result_line
-from tweakreg.results.record import KEYWORDS, Origins, image_record, keywords, not_correctable
+from tweakreg.report.lines import pattern_line, result_line
+from tweakreg.results.record import KEYWORDS, Origins, image_record, keywords, not_alignable
 from tweakreg.results.tree import to_tree
 
 log = logging.getLogger(__name__)
@@ -39,8 +39,8 @@ def results_of(exposure: ExposureImage, alignment: Alignment, *, absolute: bool)
         Whether the absolute stage was asked for.
     """
     if exposure.problem:
-        return not_correctable(exposure.problem, absolute=absolute)
-    return alignment.relative[exposure.group], alignment.absolute[exposure.group]
+        return not_alignable(exposure, absolute=absolute)
+    return alignment.relative[exposure.key], alignment.absolute[exposure.key]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +100,8 @@ def apply(
             for stage in result.record.asked:
                 level = logging.INFO if stage.outcome.succeeded else logging.WARNING
                 log.log(level, result_line(exposure.name, stage))
+            if result.record.pattern is not None:
+                log.warning("%s", pattern_line(result.record))
             count()
     return done
 
@@ -129,7 +131,7 @@ def _apply(
         exposure=exposure,
         relative=results[0],
         absolute=results[1],
-        total=alignment.corrections.get(exposure.group),
+        total=alignment.corrections.get(exposure.key),
         change=_change_of(image, before) if changed else None,
     )
 
@@ -145,7 +147,7 @@ def _change(
     restarted = config.restart and exposure.corrected
     if restarted:
         image.set_wcs(image.uncorrected().wcs)
-    correction = alignment.corrections.get(exposure.group)
+    correction = alignment.corrections.get(exposure.key)
     if exposure.problem or correction is None:
         if restarted:
             _update_sip(image, config)
@@ -154,7 +156,7 @@ def _change(
         image.correct(correction, alignment.plane, _wcs_name(image, exposure, results, alignment, config))
     except WCSError as error:
         # A WCS that turns out not to allow it is an outcome of this image alone.
-        problem = replace(exposure, problem=str(error))
+        problem = replace(exposure, problem=str(error), refused_as=Outcome.UNSUPPORTED_WCS)
         return results_of(problem, alignment, absolute=config.absolute is not None), restarted
     if config.sip.approximate or restarted or not correction.is_identity:
         _update_sip(image, config)
@@ -174,7 +176,7 @@ def _wcs_name(
     if results[1].outcome is Outcome.ALIGNED and config.reference is not None:
         used = "" if alignment.reference is None else alignment.reference.name
         return _WCS_NAME + config.reference.name_of(used)
-    if not alignment.corrections[exposure.group].is_identity and image.wcs_name.startswith(_WCS_NAME):
+    if not alignment.corrections[exposure.key].is_identity and image.wcs_name.startswith(_WCS_NAME):
         return ""  # an earlier alignment to a catalog does not hold any more
     return None
 

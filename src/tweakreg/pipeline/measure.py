@@ -24,7 +24,7 @@ from tweakreg.observatory.names import bare_name
 from tweakreg.parameters import Config
 from tweakreg.plane import Bools
 from tweakreg.progress import progress
-from tweakreg.records import Selection, SourceCatalog
+from tweakreg.records import Outcome, Selection, SourceCatalog
 from tweakreg.report.picture import make_picture
 from tweakreg.workers import share_out
 
@@ -70,6 +70,7 @@ def measure(library: ModelLibrary, config: Config) -> Measured:
             index=index,
             path=library.member_path(index),
             group=str(member["group_id"]),
+            grouped=library.is_grouped(index),
             config=config,
             listed=index in listed,
             custom=listed.get(index),
@@ -111,7 +112,9 @@ class _Task:
     path : Path
         Its file, or what would be its name.
     group : str
-        To which it belongs.
+        To which it belongs as an exposure.
+    grouped : bool
+        Whether the association says so, which no parameter changes.
     config : Config
         All parameters.
     listed : bool
@@ -123,6 +126,7 @@ class _Task:
     index: int
     path: Path
     group: str
+    grouped: bool
     config: Config
     listed: bool
     custom: Path | None
@@ -161,10 +165,22 @@ def _measure(image: OpenImage, task: _Task) -> _Image:
         assert pixels is not None
         catalog, limits = find_sources(pixels, config.find, image.name), replace(limits, magnitudes=False)
     catalog = catalog[limits.without_brightest().chosen(catalog.flux)]
-    exposure = image.measured(catalog, task.group, _new_catalog_name(custom, task))
+    group = task.group if task.grouped else _part(task, image, config.group_by)
+    exposure = image.measured(catalog, group, _new_catalog_name(custom, task))
+    if config.absolute is not None and config.abs_group_by != "exposure":
+        exposure = replace(exposure, tied_as=_part(task, image, config.abs_group_by))
+    if custom is None and image.follows_target and not exposure.problem:
+        exposure = replace(exposure, problem=image.follows_target, refused_as=Outcome.MOVING_TARGET)
     if config.draws and pixels is not None:
         exposure = replace(exposure, picture=make_picture(pixels))
     return _Image(exposure=exposure, catalog=catalog, custom=custom, n_outside=n_outside)
+
+
+def _part(task: _Task, image: OpenImage, by: str) -> str:
+    """The exposure of an image, or what is aligned of it on its own."""
+    if by == "detector":
+        return f"{task.group}_{image.detector.lower()}"
+    return f"{task.group}_{image.name}_{task.index}" if by == "image" else task.group
 
 
 def _read_custom(path: Path, image: OpenImage, config: Config) -> tuple[SourceCatalog, int]:

@@ -89,7 +89,7 @@ def save_corrections(run: Run, directory: Path) -> list[Path]:
     groups: dict[str, list[ImageResult]] = {}
     for each in run.images:
         if each.change is not None:
-            groups.setdefault(each.exposure.group, []).append(each)
+            groups.setdefault(each.exposure.key, []).append(each)
     paths: list[Path] = []
     stems: Counter[str] = Counter()
     for group, images in groups.items():

@@ -1,7 +1,7 @@
 """The records that pass between the rooms of the package."""
 
 from tweakreg.plane import TangentPlane
-from tweakreg.records.alignment import Alignment, Fit, Match, OffsetPeak, StageResult
+from tweakreg.records.alignment import Alignment, Fit, Match, OffsetPeak, Pattern, StageResult
 from tweakreg.records.catalogs import (
     EpochCatalog,
     PlacedCatalog,
@@ -27,6 +27,7 @@ __all__ = [
     "Match",
     "OffsetPeak",
     "Outcome",
+    "Pattern",
     "Picture",
     "Pixels",
     "PlacedCatalog",

@@ -152,6 +152,30 @@ class StageResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pattern:
+    """What the residuals of an image have beyond noise.
+
+    Attributes
+    ----------
+    variance : (2,) float array
+        Mean square to the east and north, arcsec squared.
+    term : str
+        What explains most of it: 'shift', 'scale and rotation' or 'distortion'.
+    probability : float
+        That noise alone does the same.
+    """
+
+    variance: Floats
+    term: str
+    probability: float
+
+    @property
+    def size(self) -> float:
+        """Root mean square per axis, arcsec."""
+        return float(np.sqrt(self.variance.mean()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Alignment:
     """The result of a run.
 
@@ -170,6 +194,10 @@ class Alignment:
         Those of the groups that hold together, corrected: the expanded reference catalog.
     reference : ReferenceCatalog or None
         The catalog of the absolute stage, as used.
+    patterns : mapping of (group, image) to Pattern
+        Those that the residuals of an image have; they are in its stated errors.
+    before_tie : mapping of group to (Affine, (6, 6) float array)
+        Relative corrections and covariances of the groups that the catalog ties.
     """
 
     plane: TangentPlane
@@ -179,8 +207,10 @@ class Alignment:
     covariances: Mapping[str, Floats] = field(default_factory=dict)
     stars: Sources | None = None
     reference: ReferenceCatalog | None = None
+    patterns: Mapping[tuple[str, str], Pattern] = field(default_factory=dict)
+    before_tie: Mapping[str, tuple[Affine, Floats]] = field(default_factory=dict)
 
-    def covariance_at(self, group: str, xy: Floats) -> Floats:
+    def covariance_at(self, group: str, xy: Floats, image: str | None = None) -> Floats:
         """Covariance of the corrected places of pixels of a group.
 
         Parameters
@@ -189,6 +219,8 @@ class Alignment:
             Whose correction is meant.
         xy : (N, 2) float array
             Positions on the plane before the correction, arcsec.
+        image : str, optional
+            Of the group, for the pattern in its residuals; without it the mean of the patterns of the group's images.
 
         Returns
         -------
@@ -196,7 +228,9 @@ class Alignment:
             arcsec squared, east and north.
         """
         design = affine_design(xy)
-        return np.asarray(design @ self.covariances[group] @ design.transpose(0, 2, 1))
+        known = [each.variance for (of, name), each in self.patterns.items() if of == group and image in (None, name)]
+        pattern = np.diag(np.mean(known, axis=0)) if known else 0.0
+        return np.asarray(design @ self.covariances[group] @ design.transpose(0, 2, 1) + pattern)
 
     def status(self, group: str) -> Status:
         """The ``cal_step`` of a group."""

@@ -235,6 +235,8 @@ class PlaneImage:
         arcsec per pixel.
     sources : Sources
         Positions on the common plane.
+    tied_as : str
+        Images with this name in common are tied to the reference catalog together; empty for those of the group.
     """
 
     name: str
@@ -242,3 +244,4 @@ class PlaneImage:
     footprint: Floats
     pixel_scale: float
     sources: Sources
+    tied_as: str = ""

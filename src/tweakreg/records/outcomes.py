@@ -65,6 +65,12 @@ class Outcome(enum.Enum):
         "the fit makes sources that it did not use worse: use a simpler fitgeometry",
         "Use a simpler fitgeometry, give the fit more stars, or raise max_worsening.",
     )
+    MISFIT = _Meaning(
+        "the residuals have a shape that the fit does not have",
+        "The detail says which: a detector that is out of its place (group_by=detector), a scale (fitgeometry rscale), "
+        "a distortion (fitgeometry general, or a newer distortion file). To accept it, raise max_misfit: the stated "
+        "error then holds it.",
+    )
     TOO_LARGE = _Meaning(
         "the correction is larger than searchrad and tolerance allow",
         "Raise searchrad if an error of the pointing as large as this is possible; otherwise the match is false.",
@@ -96,6 +102,12 @@ class Outcome(enum.Enum):
     UNSUPPORTED_WCS = _Meaning(
         "the WCS has no V2-V3 frame in which it could be corrected",
         "Run assign_wcs on the exposure again: its WCS is no imaging WCS with a frame v2v3.",
+    )
+
+    MOVING_TARGET = _Meaning(
+        "the telescope followed a moving target: stars are trails and no fixed points",
+        "Leave the exposure out. If its stars are points all the same, bring a catalog of them, or set "
+        "meta.target.type (TARGTYPE) to FIXED.",
     )
 
     @property

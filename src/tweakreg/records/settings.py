@@ -40,6 +40,7 @@ class StageConfig:
     max_false_prob: float
     max_rival: float
     max_worsening: float
+    max_misfit: float
     weighted: bool
     error_floor: float | None
 

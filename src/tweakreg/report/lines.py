@@ -24,7 +24,9 @@ def result_line(name: str, stage: StageRecord) -> str:
         How the stage ended.
     """
     text = f"{stage.stage.value}: {name}: "
-    return text + (stage.reason if stage.aligned is None else _fit_text(stage, stage.aligned))
+    if stage.aligned is None:
+        return text + stage.reason
+    return text + _fit_text(stage, stage.aligned) + (f", {stage.detail}" if stage.detail else "")
 
 
 def _fit_text(stage: StageRecord, fit: FitRecord) -> str:
@@ -34,6 +36,17 @@ def _fit_text(stage: StageRecord, fit: FitRecord) -> str:
         f"aligned to {kind} {stage.matched_with}: {fit.n_matched} matches, {fit.n_clipped} clipped, "
         f"rms {fit.rms:.2f} mas, {fit.geometry} ({east:+.2f}, {north:+.2f}) mas, "
         f"{fit.transformation.turn:+.5f}°, p(chance) {chance_text(fit.false_probability)}"
+    )
+
+
+def pattern_line(record: ImageRecord) -> str:
+    """What the residuals of an image have beyond noise; empty for nothing."""
+    pattern = record.pattern
+    if pattern is None:
+        return ""
+    return (
+        f"{record.name}: its residuals have a pattern of {pattern.size:.2f} mas ({pattern.term}, "
+        f"p = {pattern.probability:.1g}), which is in the stated error"
     )
 
 
@@ -94,6 +107,10 @@ def result_lines(records: Sequence[ImageRecord]) -> list[str]:
     if errors:
         text = f"stated error of a place per axis: median {np.median(errors):.2g} mas"
         lines.append(text + (f", largest {max(errors):.2g} mas" if len(errors) > 1 else ""))
+    patterns = [record.pattern.size for record in records if record.pattern is not None]
+    if patterns:
+        some = counted(len(patterns), "image")
+        lines[-1] += f"; {some} with a pattern in the residuals, up to {max(patterns):.2g} mas"
     return lines
 
 

@@ -41,6 +41,7 @@ _FITS = {
     "skew": ("deg", "Rotation of y minus that of x"),
     "error_ra": ("mas", "Stated error to the east in the middle of the image, after both stages"),
     "error_dec": ("mas", "Stated error to the north in the middle of the image, after both stages"),
+    "pattern": ("mas", "What the residuals of the image have beyond noise, root mean square per axis"),
 }
 _WHOLE = ("n_matched", "n_used", "n_clipped")
 
@@ -95,6 +96,8 @@ def _fit_row(record: ImageRecord, stage: StageRecord) -> dict[str, Any]:
         row["scale_x"], row["scale_y"] = moved.scale
     if record.stated_error is not None:
         row["error_ra"], row["error_dec"] = record.stated_error.centre
+    if record.pattern is not None:
+        row["pattern"] = record.pattern.size
     return row
 
 

@@ -207,6 +207,25 @@ class StatedError:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PatternRecord:
+    """What the residuals of an image have beyond noise; it is in the stated error.
+
+    Attributes
+    ----------
+    size : float
+        Root mean square per axis, mas.
+    term : str
+        What explains most of it: 'shift', 'scale and rotation' or 'distortion'.
+    probability : float
+        That noise alone does the same.
+    """
+
+    size: float
+    term: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceRecord:
     """The catalog of the absolute stage.
 
@@ -251,6 +270,8 @@ class ImageRecord:
         What was done to the WCS, both stages together; None where nothing is known to be right.
     stated_error : StatedError or None
         Of the corrected WCS; None without a correction.
+    pattern : PatternRecord or None
+        What the residuals have beyond noise, if that is significant.
     reference : ReferenceRecord or None
         The catalog of the absolute stage, if there was one.
     origins : Origins
@@ -272,6 +293,7 @@ class ImageRecord:
     absolute: StageRecord
     correction: Transformation | None = None
     stated_error: StatedError | None = None
+    pattern: PatternRecord | None = None
     reference: ReferenceRecord | None = None
     origins: Origins = field(default_factory=Origins)
     date: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
@@ -330,11 +352,12 @@ def image_record(
     """
     found = status(*(each.outcome for each in results))
     reference = alignment.reference
+    pattern = alignment.patterns.get((exposure.key, exposure.name))
     correction = error = None
     # The only exposure, or one that no other could be aligned to, has a place but nothing that says how good it is.
-    if exposure.group in alignment.corrections and any(each.outcome.succeeded for each in results):
-        covariance = alignment.covariances[exposure.group]
-        correction = Transformation.of(alignment.corrections[exposure.group], covariance)
+    if exposure.key in alignment.corrections and any(each.outcome.succeeded for each in results):
+        covariance = alignment.covariances[exposure.key]
+        correction = Transformation.of(alignment.corrections[exposure.key], covariance)
         to = "catalog" if results[1].outcome is Outcome.ALIGNED else "reference image"
         error = _stated_error(exposure, alignment, to)
     return ImageRecord(
@@ -349,6 +372,9 @@ def image_record(
         absolute=StageRecord.of(results[1]),
         correction=correction,
         stated_error=error,
+        pattern=None
+        if pattern is None
+        else PatternRecord(size=pattern.size * MAS_PER_ARCSEC, term=pattern.term, probability=pattern.probability),
         reference=None
         if reference is None
         else ReferenceRecord(name=reference.name, sources=len(reference), provenance=reference.provenance),
@@ -359,24 +385,25 @@ def image_record(
 def _stated_error(exposure: ExposureImage, alignment: Alignment, relative_to: str) -> StatedError:
     corners = alignment.plane.project(*exposure.footprint)[:: len(exposure.footprint[0]) // 4]
     places = np.vstack([corners.mean(axis=0), corners])
-    variance = np.diagonal(alignment.covariance_at(exposure.group, places), axis1=1, axis2=2)
+    variance = np.diagonal(alignment.covariance_at(exposure.key, places, exposure.name), axis1=1, axis2=2)
     centre, *others = map(_pair, np.sqrt(np.maximum(variance, 0.0)) * MAS_PER_ARCSEC)
     return StatedError(centre=centre, corners=tuple(others), relative_to=relative_to)
 
 
-def not_correctable(problem: str, *, absolute: bool) -> tuple[StageResult, StageResult]:
-    """How both stages end for an image whose WCS cannot be corrected.
+def not_alignable(exposure: ExposureImage, *, absolute: bool) -> tuple[StageResult, StageResult]:
+    """How both stages end for an image that cannot be aligned.
 
     Parameters
     ----------
-    problem : str
-        Why it cannot.
+    exposure : ExposureImage
+        It says why.
     absolute : bool
         Whether the absolute stage was asked for.
     """
-    ended = StageResult(stage=Stage.RELATIVE, outcome=Outcome.UNSUPPORTED_WCS, detail=Detail(problem))
-    outcome = Outcome.UNSUPPORTED_WCS if absolute else Outcome.NOT_REQUESTED
-    return ended, StageResult(stage=Stage.ABSOLUTE, outcome=outcome, detail=Detail(problem))
+    why = Detail(exposure.problem)
+    ended = StageResult(stage=Stage.RELATIVE, outcome=exposure.refused_as, detail=why)
+    outcome = exposure.refused_as if absolute else Outcome.NOT_REQUESTED
+    return ended, StageResult(stage=Stage.ABSOLUTE, outcome=outcome, detail=why)
 
 
 def _pair(values: Floats) -> Pair:

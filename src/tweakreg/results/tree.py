@@ -13,6 +13,7 @@ from tweakreg.results.record import (
     FitRecord,
     ImageRecord,
     Origins,
+    PatternRecord,
     ReferenceRecord,
     StageRecord,
     StatedError,
@@ -68,6 +69,9 @@ def to_tree(record: ImageRecord) -> Tree:
             "sources": reference.sources,
             "provenance": reference.provenance,
         }
+    if record.pattern is not None:
+        pattern = record.pattern
+        tree["pattern"] = {"size": pattern.size, "term": pattern.term, "probability": pattern.probability}
     if record.correction is not None:
         tree["correction"] = _transformation_tree(record.correction)
     if record.stated_error is not None:
@@ -126,6 +130,7 @@ def from_tree(tree: Mapping[str, Any]) -> ImageRecord:
     """
     relative, absolute = (_stage_of(stage, tree["stages"][stage.value]) for stage in Stage)
     error, reference, correction = (tree.get(name) for name in ("predicted_error", "reference", "correction"))
+    pattern = tree.get("pattern")
     return ImageRecord(
         name=tree["name"],
         group=tree["group"],
@@ -142,6 +147,7 @@ def from_tree(tree: Mapping[str, Any]) -> ImageRecord:
         else StatedError(
             centre=tuple(error["centre"]), corners=tuple(map(tuple, error["corners"])), relative_to=error["relative_to"]
         ),
+        pattern=None if pattern is None else PatternRecord(**pattern),
         reference=None if reference is None else ReferenceRecord(**reference),
         origins=Origins(
             parameters={name: (entry["value"], entry["origin"]) for name, entry in tree["parameters"].items()}

@@ -1,0 +1,328 @@
+"""Fields with a difficult property: is any image COMPLETE and wrong, and is any refused that is right?
+
+    python benchmarks/trust.py [--seeds 10] [--jobs 2] [kind ...]
+
+On catalogs, without pixels. An image is wrong if, where it is COMPLETE, some place of it is off by more than 5 mas
+and by more than five times the stated error of that place. In relative mode a scale, a turn and what each place of a
+detector is off by in all exposures alike do not count: no exposure can see them. What positions alone cannot decide
+is marked so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import numpy as np
+
+from tweakreg import align_on_plane
+from tweakreg.alignment.solver import Order
+from tweakreg.records import (
+    Affine,
+    Alignment,
+    PlaneCatalog,
+    PlaneImage,
+    Sources,
+    Stage,
+    StageConfig,
+    Status,
+    TangentPlane,
+)
+
+PLANE = TangentPlane(ra=10.0, dec=20.0)
+PIXEL, SIDE = 0.031, 64.0
+MAS = 1e-3
+WRONG = 5.0 * MAS
+
+
+@dataclass
+class Detector:
+    """A detector of an exposure: where it is, and how its WCS is wrong beyond the exposure's pointing."""
+
+    centre: np.ndarray
+    side: float = SIDE
+    #: What the WCS does to a true place, before the pointing error.
+    bend: Callable[[np.ndarray], np.ndarray] = lambda xy: xy
+
+    def footprint(self) -> np.ndarray:
+        half = self.side / 2.0
+        corners = np.array([[-half, -half], [half, -half], [half, half], [-half, half]])
+        steps = np.linspace(0.0, 1.0, 4, endpoint=False)[:, None]
+        sides = [a + steps * (b - a) for a, b in zip(corners, np.roll(corners, -1, axis=0), strict=True)]
+        return np.concatenate(sides) + self.centre
+
+    def sees(self, xy: np.ndarray) -> np.ndarray:
+        return (np.abs(xy - self.centre) < self.side / 2.0).all(axis=1)
+
+
+@dataclass
+class Field:
+    """A sky and how it is observed."""
+
+    stars: np.ndarray
+    exposures: list[list[Detector]]
+    noise: float = 1.0 * MAS
+    completeness: float = 0.85
+    contaminants: float = 0.3
+    catalog_share: float = 0.4
+    catalog_noise: float = 0.3 * MAS
+    pointing: float = 0.1
+    roll: float = 0.003
+    change_sources: Callable[[int, np.ndarray, np.random.Generator], np.ndarray] = lambda index, xy, rng: xy
+    change_catalog: Callable[[np.ndarray, np.random.Generator], np.ndarray] = lambda xy, rng: xy
+    settings: dict = field(default_factory=dict)
+
+
+def uniform(rng: np.random.Generator, n: int, width: float = 150.0) -> np.ndarray:
+    return rng.uniform(-width / 2.0, width / 2.0, size=(n, 2))
+
+
+def dithers(rng: np.random.Generator, n: int, **detector) -> list[list[Detector]]:
+    return [[Detector(centre=rng.uniform(-6.0, 6.0, size=2), **detector)] for _ in range(n)]
+
+
+def n_of(rng: np.random.Generator, low: float, high: float) -> int:
+    """Stars so that an image sees between `low` and `high`."""
+    return int(10 ** rng.uniform(np.log10(low), np.log10(high)) * (150.0 / SIDE) ** 2)
+
+
+def plain(rng):
+    return Field(uniform(rng, n_of(rng, 60, 400)), dithers(rng, 4))
+
+
+def clustered(rng):
+    middles = uniform(rng, int(rng.integers(2, 8)), 60.0)
+    n = n_of(rng, 60, 300)
+    near = middles[rng.integers(len(middles), size=n)] + rng.normal(scale=10 ** rng.uniform(0.0, 0.8), size=(n, 2))
+    return Field(np.concatenate([near, uniform(rng, n // 3)]), dithers(rng, 4))
+
+
+def double(rng):
+    stars = uniform(rng, n_of(rng, 60, 200))
+    twins = stars[rng.uniform(size=len(stars)) < 0.5] + rng.uniform(0.3, 1.0, size=2)
+    return Field(np.concatenate([stars, twins]), dithers(rng, 4))
+
+
+def ring(rng):
+    angles = np.arange(8) * np.pi / 4
+    return Field(
+        uniform(rng, n_of(rng, 60, 250) * 3, 260.0),
+        [[Detector(centre=60.0 * np.array([np.cos(a), np.sin(a)]))] for a in angles],
+    )
+
+
+def scale(rng):
+    factor = 1.0 + 10 ** rng.uniform(-4.0, -2.0)
+    made = plain(rng)
+    for exposure in made.exposures:
+        for each in exposure:
+            each.bend = lambda xy, c=each.centre: c + factor * (xy - c)
+    return made
+
+
+def distortion(rng):
+    size = 10 ** rng.uniform(0.5, 1.5) * MAS
+    made = plain(rng)
+    for exposure in made.exposures:
+        for each in exposure:
+
+            def bend(xy, c=each.centre):
+                x, y = ((xy - c) / (SIDE / 2.0)).T
+                return xy + size * np.stack([x**2 - y**2, 2.0 * x * y], axis=1)
+
+            each.bend = bend
+    return made
+
+
+def group(centre, offsets, pitch=34.0, side=32.0):
+    return [
+        Detector(centre=centre + pitch * np.array(place), side=side, bend=lambda xy, o=offset: xy + o)
+        for place, offset in offsets.items()
+    ]
+
+
+def eight_detectors(rng):
+    size = rng.uniform(3.0, 20.0) * MAS
+    places = [(x, y) for x in (-2.5, -1.5, 1.5, 2.5) for y in (-0.5, 0.5)]
+    offsets = {place: rng.normal(scale=size, size=2) for place in places}
+    exposures = [group(rng.uniform(-6.0, 6.0, size=2), offsets) for _ in range(3)]
+    return Field(uniform(rng, n_of(rng, 150, 500) * 3, 260.0), exposures)
+
+
+def one_detector(rng):
+    angle, size = rng.uniform(0.0, 2.0 * np.pi), rng.uniform(0.1, 0.6)
+    offsets = {(x, y): np.zeros(2) for x in (-0.5, 0.5) for y in (-0.5, 0.5)}
+    offsets[(-0.5, -0.5)] = size * np.array([np.cos(angle), np.sin(angle)])
+    exposures = [group(rng.uniform(-6.0, 6.0, size=2), offsets) for _ in range(3)]
+    return Field(uniform(rng, n_of(rng, 120, 400)), exposures)
+
+
+def dithers_in_one_group(rng):
+    """Three dithers that their keywords make one group: each has a pointing error of its own."""
+    made = plain(rng)
+    centre = np.zeros(2)
+    offsets = rng.normal(scale=0.2, size=(3, 2))
+    together = [
+        Detector(centre=centre + rng.uniform(-6.0, 6.0, size=2), bend=lambda xy, o=offset: xy + o) for offset in offsets
+    ]
+    return replace(made, exposures=[*made.exposures[:2], together])
+
+
+def lattice(rng):
+    pitch, jitter = rng.uniform(0.8, 4.0), 10 ** rng.uniform(-2.5, -1.0)
+    axis = np.arange(-75.0, 75.0, pitch)
+    grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
+    grid = grid[rng.uniform(size=len(grid)) < 0.9]
+    stars = grid + rng.normal(scale=jitter, size=grid.shape)
+    return Field(stars, dithers(rng, 3), pointing=rng.uniform(0.2, 1.5))
+
+
+def crowded(rng):
+    made = Field(uniform(rng, int(2000 * (150.0 / SIDE) ** 2)), dithers(rng, 2), contaminants=4.0)
+    return replace(made, roll=0.25, pointing=0.5, completeness=0.6, catalog_share=0.9)
+
+
+def persistence(rng):
+    made = plain(rng)
+    share = rng.uniform(0.3, 0.7)
+    first: dict[str, np.ndarray] = {}
+
+    def ghosts(index, xy, rng):
+        centre = made.exposures[index][0].centre
+        if index == 0:
+            first["xy"] = xy - centre
+            return xy
+        kept = first["xy"][rng.uniform(size=len(first["xy"])) < share]
+        return np.concatenate([xy, kept + centre])
+
+    return replace(made, change_sources=ghosts)
+
+
+def moved_catalog(rng):
+    angle, size = rng.uniform(0.0, 2.0 * np.pi), rng.uniform(20.0, 50.0) * MAS
+    step = size * np.array([np.cos(angle), np.sin(angle)])
+    made = plain(rng)
+    return replace(made, change_catalog=lambda xy, rng: xy + np.where(rng.uniform(size=(len(xy), 1)) < 0.7, step, 0.0))
+
+
+KINDS = {
+    "plain": plain, "clustered": clustered, "double": double, "ring": ring, "scale": scale, "distortion": distortion,
+    "eight detectors": eight_detectors, "one detector": one_detector, "dithers in one group": dithers_in_one_group,
+    "lattice": lattice, "crowded": crowded, "persistence": persistence, "moved catalog": moved_catalog,
+}  # fmt: skip
+#: Fields in which a refusal is a false alarm, and those that positions alone cannot decide.
+RIGHT, UNDECIDABLE = ("plain", "clustered", "double", "ring"), ("moved catalog",)
+
+
+def observe(made: Field, rng: np.random.Generator) -> tuple[list[PlaneImage], list[Affine], Sources]:
+    """Images as the alignment sees them, the pointing error of each exposure, and the catalog."""
+    images, errors = [], []
+    for index, exposure in enumerate(made.exposures):
+        turn = np.radians(rng.normal(scale=made.roll))
+        matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+        centre = np.mean([each.centre for each in exposure], axis=0)
+        shift = rng.normal(scale=made.pointing, size=2)
+        error = Affine(matrix=matrix, shift=centre - matrix @ centre + shift)
+        errors.append(error)
+        for number, each in enumerate(exposure):
+            seen = made.stars[each.sees(made.stars) & (rng.uniform(size=len(made.stars)) < made.completeness)]
+            false = each.centre + rng.uniform(-0.5, 0.5, size=(int(made.contaminants * len(seen)), 2)) * each.side
+            places = np.concatenate([seen + rng.normal(scale=made.noise, size=seen.shape), false])
+            places = made.change_sources(index, places, rng)
+            xy = error(each.bend(places))
+            images.append(
+                PlaneImage(
+                    name=f"{index}-{number}",
+                    group=str(index),
+                    footprint=error(each.bend(each.footprint())),
+                    pixel_scale=PIXEL,
+                    sources=Sources(xy=xy, name=f"{index}-{number}"),
+                )
+            )
+    known = made.stars[rng.uniform(size=len(made.stars)) < made.catalog_share]
+    scatter = rng.normal(scale=made.catalog_noise, size=known.shape)
+    catalog = made.change_catalog(known + scatter, rng)
+    variance = np.full(len(catalog), made.catalog_noise**2)
+    return images, errors, Sources(xy=catalog, variance=variance, name="catalog")
+
+
+def wrong_images(made: Field, errors: list[Affine], alignment: Alignment, absolute: bool) -> tuple[int, int]:
+    """How many images are COMPLETE, and how many of these are wrong."""
+    offs, stated, truths, numbers = [], [], [], []
+    for index, exposure in enumerate(made.exposures):
+        if alignment.status(str(index)) is not Status.COMPLETE:
+            continue
+        for number, each in enumerate(exposure):
+            truth = np.concatenate([each.centre[None], each.footprint()[::4]])
+            before = errors[index](each.bend(truth))
+            offs.append(alignment.corrections[str(index)](before) - truth)
+            covariance = alignment.covariance_at(str(index), before, f"{index}-{number}")
+            stated.append(np.diagonal(covariance, axis1=1, axis2=2))
+            truths.append(truth)
+            numbers.append(number)
+    if not offs:
+        return 0, 0
+    error, variance = np.array(offs), np.array(stated)
+    if not absolute:
+        error = without_common(np.array(truths), error, np.array(numbers))
+        variance = variance + np.median(variance, axis=0)
+    size = np.linalg.norm(error, axis=2)
+    bad = (size > WRONG) & (size > 5.0 * np.sqrt(variance.sum(axis=2)))
+    return len(offs), int(bad.any(axis=1).sum())
+
+
+def without_common(truth: np.ndarray, error: np.ndarray, number: np.ndarray) -> np.ndarray:
+    """Errors (I, 5, 2) less a linear transformation of all, and an offset of each place of each detector."""
+    images, places = error.shape[:2]
+    which = (number[:, None] * places + np.arange(places)).ravel()
+    offsets = (which[:, None] == np.unique(which)).astype(float)
+    design = np.column_stack([truth.reshape(-1, 2), offsets])
+    flat = error.reshape(-1, 2)
+    solution = np.linalg.lstsq(design, flat, rcond=None)[0]
+    for _ in range(5):  # the median of the images, not their mean: one that is wrong must not hide in all
+        size = np.linalg.norm(flat - design @ solution, axis=1)
+        root = 1.0 / np.sqrt(np.maximum(size, 1e-4))[:, None]
+        solution = np.linalg.lstsq(root * design, root * flat, rcond=None)[0]
+    return (flat - design @ solution).reshape(images, places, 2)
+
+
+def judge(kind: str, absolute: bool, seed: int) -> tuple[int, int, int, int]:
+    """Images, COMPLETE ones, wrong ones, refused as MISFIT."""
+    warnings.simplefilter("ignore")
+    rng = np.random.default_rng((seed, sum(map(ord, kind))))
+    made = KINDS[kind](rng)
+    images, errors, catalog = observe(made, rng)
+    stages = [StageConfig.of(stage, **made.settings) for stage in Stage]
+    known = PlaneCatalog(sources=catalog) if absolute else None
+    order = Order(expand_refcat=absolute)
+    alignment = align_on_plane(images, PLANE, stages[0], stages[1] if absolute else None, known, order=order)
+    complete, wrong = wrong_images(made, errors, alignment, absolute)
+    results = alignment.absolute if absolute else alignment.relative
+    refused = sum(results[image.group].outcome.name == "MISFIT" for image in images)
+    return len(images), complete, wrong, refused
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("kind", nargs="*", help=f"of {', '.join(KINDS)}; all by default")
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--jobs", type=int, default=2)
+    options = parser.parse_args()
+    print(f"{'kind':24} {'mode':9} images complete  wrong misfit")
+    with ProcessPoolExecutor(options.jobs) as pool:
+        for kind in options.kind or KINDS:
+            for absolute in (False, True):
+                rows = np.array(list(pool.map(partial(judge, kind, absolute), range(options.seeds))))
+                total, complete, wrong, refused = rows.sum(axis=0)
+                note = " (positions alone cannot decide)" if kind in UNDECIDABLE else ""
+                note = f" false alarms {refused / total:.1%}" if kind in RIGHT else note
+                mode = "absolute" if absolute else "relative"
+                print(f"{kind:24} {mode:9} {total:6d} {complete:8d} {wrong:6d} {refused:6d}{note}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

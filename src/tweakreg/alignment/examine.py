@@ -1,0 +1,242 @@
+"""Each image held against the stars that it was aligned to: do its residuals have a shape, do its stars have partners?
+
+A fit is judged by how many pairs chance would give; that says nothing of a true match that does not have the shape
+of the fit: a detector out of its place, a scale that was not fitted, a distortion. Here each image is looked at on its
+own, with all of its sources, also those that the fit did not use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tweakreg.alignment.match import mutual_pairs
+from tweakreg.alignment.overlap import outline, overlap_areas
+from tweakreg.alignment.solver import Component
+from tweakreg.alignment.structure import Structure, structure, unpartnered
+from tweakreg.plane import MAS_PER_ARCSEC, Bools, Floats, Ints
+from tweakreg.records import Alignment, Detail, Outcome, Pattern, PlaneImage, Sources, Stage, StageConfig
+
+#: A pattern that noise makes this rarely is in the stated error; one that it makes this rarely may be a misfit.
+_SIGNIFICANT, _CERTAIN = 1e-3, 1e-5
+#: Partners are sought within so many radii of the match, and so many pixels at least.
+_REACH, _REACH_PIXELS = 2.0, 4.0
+#: So many stars without partners at least make a detector suspect.
+_FEWEST = 6
+#: Images of a group of which one covers more than this share of another are no detectors of one exposure.
+_DITHERS = 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """What was seen of an image.
+
+    Attributes
+    ----------
+    image : PlaneImage
+        Which one.
+    found : Structure or None
+        Of its residuals.
+    n_partners, n_expected : int
+        Its stars that found a partner, and those that might have.
+    """
+
+    image: PlaneImage
+    found: Structure | None
+    n_partners: int
+    n_expected: int
+
+
+def examined(
+    alignment: Alignment,
+    images: Sequence[PlaneImage],
+    component: Component | None,
+    config: StageConfig,
+    catalogs: Mapping[str, Sources],
+) -> Alignment:
+    """An alignment with what the residuals of each image say of it.
+
+    Parameters
+    ----------
+    alignment : Alignment
+        As solved.
+    images : sequence of PlaneImage
+        Before any correction.
+    component : Component or None
+        The groups that hold together and their stars, for a relative alignment; None for an absolute one.
+    config : StageConfig
+        Of the stage that is examined.
+    catalogs : mapping of group to Sources
+        The reference catalog at the epoch of each group that it ties.
+
+    Returns
+    -------
+    Alignment
+        Patterns that are significant are in it and widen the stated errors; where one is larger than ``max_misfit``,
+        or a detector has no partners, the stage ends in MISFIT and is not applied.
+    """
+    members: dict[str, list[PlaneImage]] = {}
+    for image in images:
+        if image.group in alignment.corrections:
+            members.setdefault(image.group, []).append(image)
+    patterns: dict[tuple[str, str], Pattern] = {}
+    misfits: dict[str, Detail] = {}
+    for group, parts in members.items():
+        if component is None and group not in catalogs:
+            continue
+        if component is not None and (component.alone or group not in component.corrections):
+            continue
+        looks = list(_looks(group, parts, alignment, component, config, catalogs.get(group)))
+        for look in looks:
+            if look.found is not None and look.found.probability < _SIGNIFICANT:
+                variance = look.found.variance
+                patterns[group, look.image.name] = Pattern(
+                    variance=variance, term=look.found.term, probability=look.found.probability
+                )
+        reason = _misfit(looks, config)
+        if reason is not None:
+            misfits[group] = reason
+    refused = _refused(alignment, misfits, relative=component is not None)
+    return replace(refused, patterns={**alignment.patterns, **patterns})
+
+
+def _looks(
+    group: str,
+    parts: Sequence[PlaneImage],
+    alignment: Alignment,
+    component: Component | None,
+    config: StageConfig,
+    catalog: Sources | None,
+) -> Iterator[_Look]:
+    correction = alignment.corrections[group]
+    stage = alignment.relative[group] if component is not None else alignment.absolute[group]
+    for image in parts:
+        ours = correction(image.sources.xy)
+        radius = _REACH_PIXELS * image.pixel_scale
+        if stage.match is not None:
+            radius = max(radius, _REACH * stage.match.radius)
+        radius = min(radius, config.tolerance)
+        centre = image.footprint.mean(axis=0, keepdims=True)
+        if component is not None:
+            stars, counts = component.stars.sources, component.stars.detections
+            mine, theirs = mutual_pairs(ours, stars.xy, radius, isolation=0.0)
+            # A star seen by no other tells nothing; the mean holds the detection itself.
+            others = counts[theirs] > 1.5
+            mine, theirs = mine[others], theirs[others]
+            share = counts[theirs] / (counts[theirs] - 1.0)
+            residual = (stars.xy[theirs] - ours[mine]) * share[:, None]
+            weight: Floats | None = 1.0 - 1.0 / counts[theirs]
+            known = np.zeros(2)
+            n_expected = 0
+        else:
+            assert catalog is not None
+            mine, theirs = mutual_pairs(ours, catalog.xy, radius, isolation=radius)
+            residual = catalog.xy[theirs] - ours[mine]
+            weight = _weight(catalog, theirs, residual)
+            known = np.diagonal(alignment.covariance_at(group, centre)[0])
+            n_expected = int(_inside(correction(image.footprint), catalog.xy).sum())
+        places = _places(image.footprint, image.sources.xy[mine])
+        yield _Look(
+            image=image,
+            found=structure(places, residual, weight, known),
+            n_partners=len(mine),
+            n_expected=n_expected,
+        )
+
+
+def _weight(catalog: Sources, theirs: Ints, residual: Floats) -> Floats | None:
+    """Inverse variances: those of the catalog, and what the residuals scatter beyond."""
+    if catalog.variance is None or len(residual) == 0:
+        return None
+    variance = catalog.variance[theirs]
+    own = max(float(np.median(np.sum(residual**2, axis=1)) / (2.0 * np.log(2.0)) - np.median(variance)), 0.0)
+    return np.asarray(1.0 / np.maximum(variance + own, 1e-12))
+
+
+def _corners(footprint: Floats) -> Floats:
+    return footprint[:: max(1, len(footprint) // 4)][:4]
+
+
+def _places(footprint: Floats, xy: Floats) -> Floats:
+    """Where positions are on an image, each axis from 0 to 1: affine from its corners."""
+    first, second, _, last = _corners(footprint)
+    axes = np.stack([second - first, last - first], axis=1)
+    return np.asarray(np.linalg.solve(axes, (xy - first).T).T)
+
+
+def _inside(footprint: Floats, xy: Floats) -> Bools:
+    places = _places(footprint, xy)
+    return np.asarray(((places > 0.01) & (places < 0.99)).all(axis=1))
+
+
+def _misfit(looks: Sequence[_Look], config: StageConfig) -> Detail | None:
+    """Why the images of a group do not fit, if so."""
+    alone = len(looks) == 1
+    lonely = unpartnered(np.array([look.n_partners for look in looks]), np.array([look.n_expected for look in looks]))
+    for look, chance in zip(looks, lonely, strict=True):
+        missing = look.n_expected - look.n_partners
+        if chance < _CERTAIN and missing >= _FEWEST:
+            words = f"{look.image.name}: {{partners}} of {{stars}} stars have partners, of the others {{share:.0%}}: "
+            words += _apart(look.image, [each.image for each in looks], config)
+            others = [each for each in looks if each is not look]
+            share = sum(each.n_partners for each in others) / max(sum(each.n_expected for each in others), 1)
+            return Detail(words, {"partners": look.n_partners, "stars": look.n_expected, "share": share})
+    bad = [
+        look
+        for look in looks
+        if look.found is not None
+        and look.found.probability < _CERTAIN
+        and look.found.size > config.max_misfit * look.image.pixel_scale
+    ]
+    if not bad:
+        return None
+    worst = max(bad, key=lambda look: look.found.size if look.found is not None else 0.0)
+    assert worst.found is not None
+    members = [look.image for look in looks]
+    what = _term_advice(worst.found.term, config) if alone else _apart(worst.image, members, config)
+    words = "{images} of {total} images, up to {size:.1f} mas: " + what
+    size = worst.found.size * MAS_PER_ARCSEC
+    return Detail(words, {"images": len(bad), "total": len(looks), "size": size})
+
+
+def _prefix(config: StageConfig) -> str:
+    return "abs_" if config.stage is Stage.ABSOLUTE else ""
+
+
+def _apart(image: PlaneImage, members: Sequence[PlaneImage], config: StageConfig) -> str:
+    """What takes an image that is not where its group has it: members of one exposure hardly overlap."""
+    areas = overlap_areas({index: outline(each) for index, each in enumerate(members)})
+    shared = areas[[each is image for each in members]].max(initial=0.0)
+    if shared > _DITHERS * outline(image).area:
+        return (
+            "exposures that lie on each other are one group: group_by=image, or a group_id for each, takes them apart"
+        )
+    return f"detectors are not where the group has them: {_prefix(config)}group_by=detector aligns each on its own"
+
+
+def _term_advice(term: str, config: StageConfig) -> str:
+    prefix = _prefix(config)
+    if term == "scale and rotation":
+        wider = "rscale" if config.fitgeometry in ("shift", "rshift") else "general"
+        return f"a scale or skew that is not fitted: {prefix}fitgeometry={wider}"
+    if term == "distortion":
+        return f"a distortion: {prefix}fitgeometry=general takes its largest part, a newer distortion file all of it"
+    return "the whole image is off: check the date of the exposure and the epoch of the catalog"
+
+
+def _refused(alignment: Alignment, misfits: Mapping[str, Detail], *, relative: bool) -> Alignment:
+    """Without what does not fit: a relative solution stays where the absolute one is refused."""
+    corrections = dict(alignment.corrections)
+    covariances = dict(alignment.covariances)
+    results = dict(alignment.relative if relative else alignment.absolute)
+    for group, detail in misfits.items():
+        results[group] = replace(results[group], outcome=Outcome.MISFIT, detail=detail)
+        before = None if relative else alignment.before_tie.get(group)
+        if before is not None:
+            corrections[group], covariances[group] = before
+        elif not corrections[group].is_identity:
+            del corrections[group], covariances[group]
+    refused = replace(alignment, corrections=corrections, covariances=covariances)
+    return replace(refused, relative=results) if relative else replace(refused, absolute=results)
