@@ -119,6 +119,7 @@ def _looks(
             radius = max(radius, _REACH * stage.match.radius)
         radius = min(radius, config.tolerance)
         centre = image.footprint.mean(axis=0, keepdims=True)
+        known = np.diagonal(alignment.covariance_at(group, centre)[0])
         if component is not None:
             stars, counts = component.stars.sources, component.stars.detections
             mine, theirs = mutual_pairs(ours, stars.xy, radius, isolation=0.0)
@@ -128,14 +129,12 @@ def _looks(
             share = counts[theirs] / (counts[theirs] - 1.0)
             residual = (stars.xy[theirs] - ours[mine]) * share[:, None]
             weight: Floats | None = 1.0 - 1.0 / counts[theirs]
-            known = np.zeros(2)
             n_expected = 0
         else:
             assert catalog is not None
             mine, theirs = mutual_pairs(ours, catalog.xy, radius, isolation=radius)
             residual = catalog.xy[theirs] - ours[mine]
             weight = _weight(catalog, theirs, residual)
-            known = np.diagonal(alignment.covariance_at(group, centre)[0])
             n_expected = int(_inside(correction(image.footprint), catalog.xy).sum())
         places = _places(image.footprint, image.sources.xy[mine])
         yield _Look(

@@ -151,12 +151,16 @@ def _sets(components: Sequence[Component]) -> list[Component]:
 
     Nothing says how sets lie to each other. One that does reach another and could not be aligned to it is none.
     """
-    found = list(components[:1])
-    for number, each in enumerate(components[1:], start=1):
-        refused = {name for earlier in components[:number] for name in earlier.refused}
-        if not each.alone and not refused & each.corrections.keys():
-            found.append(each)
-    return found
+    return [
+        each
+        for number, each in enumerate(components)
+        if number == 0 or not (each.alone or any(_reached(each, other) for other in components if other is not each))
+    ]
+
+
+def _reached(one: Component, other: Component) -> bool:
+    """Whether a group of one was tried with the other and refused, whichever was there first."""
+    return bool(one.refused.keys() & other.corrections.keys() or other.refused.keys() & one.corrections.keys())
 
 
 def _tied(
