@@ -7,9 +7,14 @@ import warnings
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tweakreg.simulate import Scene, make_scene
 from tweakreg.simulate.models import make_catalog, make_model, write_scene
+
+# A test asserts no times, also not that of a single example on a machine that is busy.
+settings.register_profile("tweakreg", deadline=None)
+settings.load_profile("tweakreg")
 
 
 @pytest.fixture(autouse=True)
