@@ -296,7 +296,7 @@ def test_real_groups_of_eight_detectors(real_data, tmp_path):
     changed = peer["recommended"]["parameters_changed_from_default"]
     changed["abs_refcat"] = str(folder / changed["abs_refcat"])
     association = str(folder / "asn_f200w_exposure_groups.json")
-    # The detectors are out of their places by 12 mas, which is a misfit; whether corrections travel is another question.
+    # Its detectors are out of their places by 12 mas, a misfit; whether corrections travel is another question.
     changed["max_misfit"] = 5.0
     library = run(association, sip_approx=False, save_correction=True, output_dir=str(tmp_path), **changed)
     aligned = wcs_of(library)

@@ -8,6 +8,7 @@ import pytest
 from scipy.spatial import KDTree
 
 from helpers import look, run, statuses
+from tweakreg import read_result
 from tweakreg.find.finders import find_sources
 from tweakreg.observatory.missions import image_of
 from tweakreg.plane import MAS_PER_ARCSEC, TangentPlane, separation
@@ -93,13 +94,13 @@ def test_nebulosity_without_stars_ends_in_an_outcome(real_data):
     assert set(statuses(run([str(path) for path in paths]))) == {"FAILED"}
 
 
-def ceers_run(real_data, association):
+def ceers_run(real_data, association, **more):
     """Align an association of the set with the peer's recommended parameters."""
     folder = real_data / "ceers_nircam1"
     parameters = json.loads((folder / "peer_result.json").read_text())["f200w"][association]
     changed = parameters["recommended"]["parameters_changed_from_default"]
     changed["abs_refcat"] = str(folder / changed["abs_refcat"])
-    return run(str(folder / association), sip_approx=False, **changed)
+    return run(str(folder / association), sip_approx=False, **changed, **more)
 
 
 def test_ceers_one_detector(real_data):
@@ -129,3 +130,18 @@ def test_ceers_detectors_in_groups_of_their_own(real_data):
     assert np.sqrt(np.mean(errors**2, axis=(1, 2)) * 2).max() < 1.6
     # The peer's bias is 0.9 mas in declination; each of eight independent fits is good to half a mas.
     assert np.abs(errors.mean(axis=(0, 1))).max() < 0.4
+
+
+def test_ceers_exposures_whose_detectors_are_out_of_their_places(real_data, caplog):
+    """As they are they do not fit and say what helps; accepted, the stated error is the true one; helped, they fit."""
+    assert set(statuses(ceers_run(real_data, "asn_f200w_exposure_groups.json"))) == {"FAILED"}
+    assert "abs_group_by=detector aligns each on its own" in caplog.text
+    accepted = ceers_run(real_data, "asn_f200w_exposure_groups.json", max_misfit=5.0)
+    assert statuses(accepted) == ["COMPLETE"] * 24
+    errors = np.sqrt(np.mean(ceers_errors(accepted, real_data) ** 2, axis=(1, 2)))
+    stated = np.array(look(accepted, lambda model: max(read_result(model)["predicted_error"]["centre"])))
+    assert (errors < 3.0 * stated).all()
+    assert 0.7 < np.sqrt(np.mean(errors**2) / np.mean(stated**2)) < 1.3
+    helped = ceers_run(real_data, "asn_f200w_exposure_groups.json", abs_group_by="detector")
+    assert statuses(helped) == ["COMPLETE"] * 24
+    assert np.median(np.sqrt(np.mean(ceers_errors(helped, real_data) ** 2, axis=(1, 2)) * 2)) < 0.6
