@@ -122,7 +122,7 @@ def _looks(
         known = np.diagonal(alignment.covariance_at(group, centre)[0])
         if component is not None:
             stars, counts = component.stars.sources, component.stars.detections
-            mine, theirs = mutual_pairs(ours, stars.xy, radius, isolation=0.0)
+            mine, theirs = _pairs(ours, stars.xy, radius, isolation=0.0)
             # A star seen by no other tells nothing; the mean holds the detection itself.
             others = counts[theirs] > 1.5
             mine, theirs = mine[others], theirs[others]
@@ -132,7 +132,7 @@ def _looks(
             n_expected = 0
         else:
             assert catalog is not None
-            mine, theirs = mutual_pairs(ours, catalog.xy, radius, isolation=radius)
+            mine, theirs = _pairs(ours, catalog.xy, radius, isolation=radius)
             residual = catalog.xy[theirs] - ours[mine]
             weight = _weight(catalog, theirs, residual)
             n_expected = int(_inside(correction(image.footprint), catalog.xy).sum())
@@ -143,6 +143,17 @@ def _looks(
             n_partners=len(mine),
             n_expected=n_expected,
         )
+
+
+def _pairs(ours: Floats, theirs: Floats, radius: float, isolation: float) -> tuple[Ints, Ints]:
+    """As `mutual_pairs`; of a map of many groups only what lies around the image is looked at."""
+    if len(ours) == 0:
+        return np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp)
+    margin = 2.0 * max(radius, isolation)
+    low, high = ours.min(axis=0) - margin, ours.max(axis=0) + margin
+    near = np.flatnonzero(((theirs >= low) & (theirs <= high)).all(axis=1))
+    mine, partner = mutual_pairs(ours, theirs[near], radius, isolation)
+    return mine, near[partner]
 
 
 def _weight(catalog: Sources, theirs: Ints, residual: Floats) -> Floats | None:
