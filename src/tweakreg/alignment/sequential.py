@@ -16,6 +16,8 @@ from tweakreg.records import Affine, Outcome, PlaneImage, Sources, StageConfig, 
 
 #: Within a group, whose images keep their places to each other, detections this near are one star.
 _SAME_STAR_PIXELS = 2.0
+#: Members with more than this share of the largest overlap have as much to say as that one.
+_LARGE_SHARE = 0.5
 
 
 def make_groups(images: Sequence[PlaneImage]) -> list[Group]:
@@ -127,13 +129,30 @@ def _grow(queue: _Queue, remaining: list[int], config: StageConfig, on_placed: C
         component.refused.pop(group.name, None)
         component.results[group.name] = result
         component.corrections[group.name] = result.fit.affine
-        nearest = start if areas[chosen, start] > 0.0 else members[int(np.argmax(areas[chosen, members]))]
+        nearest = _parent(areas[chosen], members, component, groups) if grown else start
         component.parents[group.name] = groups[nearest].name
         component.depths[group.name] = max(1, neighbours[chosen]) if grown else 1
         component.stars.add(group.sources.moved(result.fit.affine), result.match.radius)
         members.append(chosen)
         on_placed()
         pending.remove(chosen)
+
+
+def _parent(areas: Floats, members: list[int], component: Component, groups: Sequence[Group]) -> int:
+    """Next to which member a group was put by the stars of all: of those that it shares most with, the first in line.
+
+    One that it merely touches, be it the reference, has hardly a part in the match.
+    """
+    shared = areas[members]
+    close = [member for member, area in zip(members, shared, strict=True) if area >= _LARGE_SHARE * shared.max()]
+
+    def generation(member: int) -> int:
+        name, steps = groups[member].name, 0
+        while name in component.parents:
+            name, steps = component.parents[name], steps + 1
+        return steps
+
+    return min(close, key=generation)
 
 
 def _attempt(
