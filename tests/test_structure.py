@@ -160,3 +160,15 @@ def test_dithers_in_one_group_are_told_apart_from_detectors():
     assert alignment.absolute["a"].outcome is Outcome.MISFIT
     assert "group_by=image" in str(alignment.absolute["a"].detail)
     assert {alignment.absolute[name].outcome for name in ("b0", "b1")} == {Outcome.ALIGNED}
+
+
+def test_a_group_that_the_tie_of_others_does_not_hold_for():
+    """Two exposures agree with a part of a third, whose other parts tie the stars of all to the catalog elsewhere."""
+    sky = field(500, width=120.0)
+    images = [image(name, sky, (i, 1), name, noise=MAS, seed=i) for i, name in enumerate("xy")]
+    motions = [turned(0, (0.0, 0.0)), turned(0, (0.3, 0.1)), turned(0, (0.3, 0.1))]
+    images += [image(f"a{i}", sky, (2 * i, 0), "a", motion, noise=MAS, seed=9 + i) for i, motion in enumerate(motions)]
+    alignment = align_on_plane(images, PLANE, RELATIVE, ABSOLUTE, PlaneCatalog(sources=sky))
+    for name in "xy":
+        if alignment.status(name) is Status.COMPLETE:
+            assert np.abs(alignment.corrections[name](BOX) - BOX).max() < 0.005

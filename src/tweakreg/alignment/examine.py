@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import stats
 
 from tweakreg.alignment.match import mutual_pairs
 from tweakreg.alignment.overlap import outline, overlap_areas
@@ -25,6 +26,8 @@ _SIGNIFICANT, _CERTAIN = 1e-3, 1e-5
 _REACH, _REACH_PIXELS = 2.0, 4.0
 #: So many stars without partners at least make a detector suspect.
 _FEWEST = 6
+#: Where so many partners were to be expected, none is telling.
+_ENOUGH_EXPECTED = 10.0
 #: Images of a group of which one covers more than this share of another are no detectors of one exposure.
 _DITHERS = 0.3
 
@@ -41,12 +44,20 @@ class _Look:
         Of its residuals.
     n_partners, n_expected : int
         Its stars that found a partner, and those that might have.
+    by_chance : float
+        So many partners chance would give.
     """
 
     image: PlaneImage
     found: Structure | None
     n_partners: int
     n_expected: int
+    by_chance: float
+
+    @property
+    def is_tied(self) -> bool:
+        """Whether it has more partners than chance gives."""
+        return bool(stats.poisson.sf(self.n_partners - 1, self.by_chance) < _CERTAIN)
 
 
 def examined(
@@ -83,19 +94,22 @@ def examined(
             members.setdefault(image.group, []).append(image)
     patterns: dict[tuple[str, str], Pattern] = {}
     misfits: dict[str, Detail] = {}
+    seen: dict[str, list[_Look]] = {}
     for group, parts in members.items():
         if component is None and group not in catalogs:
             continue
         if component is not None and (component.alone or group not in component.corrections):
             continue
-        looks = list(_looks(group, parts, alignment, component, config, catalogs.get(group)))
+        seen[group] = list(_looks(group, parts, alignment, component, config, catalogs.get(group)))
+    rates = [look.n_partners / look.n_expected for looks in seen.values() for look in looks if look.n_expected]
+    for group, looks in seen.items():
         for look in looks:
             if look.found is not None and look.found.probability < _SIGNIFICANT:
                 variance = look.found.variance
                 patterns[group, look.image.name] = Pattern(
                     variance=variance, term=look.found.term, probability=look.found.probability
                 )
-        reason = _misfit(looks, config)
+        reason = _untied(looks, max(rates, default=0.0)) or _misfit(looks, config)
         if reason is not None:
             misfits[group] = reason
     refused = _refused(alignment, misfits, relative=component is not None)
@@ -142,6 +156,7 @@ def _looks(
             found=structure(places, residual, weight, known),
             n_partners=len(mine),
             n_expected=n_expected,
+            by_chance=len(ours) * n_expected * np.pi * radius**2 / outline(image).area,
         )
 
 
@@ -179,6 +194,29 @@ def _places(footprint: Floats, xy: Floats) -> Floats:
 def _inside(footprint: Floats, xy: Floats) -> Bools:
     places = _places(footprint, xy)
     return np.asarray(((places > 0.01) & (places < 0.99)).all(axis=1))
+
+
+def _untied(looks: Sequence[_Look], rate: float) -> Detail | None:
+    """Why a group is not where the catalog has it although others that it is aligned to are, if so.
+
+    Parameters
+    ----------
+    looks : sequence of _Look
+        Its images.
+    rate : float
+        Share of the catalog's stars that have partners in the image where they have most.
+    """
+    expected = rate * sum(look.n_expected for look in looks)
+    if expected < _ENOUGH_EXPECTED or any(look.is_tied for look in looks):
+        return None
+    words = "{partners} of {stars} stars have partners, where others have {share:.0%}: it is not where they are, "
+    words += "look for a group that is no exposure (group_id, group_by=image)"
+    numbers = {
+        "partners": sum(look.n_partners for look in looks),
+        "stars": sum(look.n_expected for look in looks),
+        "share": rate,
+    }
+    return Detail(words, numbers)
 
 
 def _misfit(looks: Sequence[_Look], config: StageConfig) -> Detail | None:
