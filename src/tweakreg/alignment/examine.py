@@ -28,6 +28,8 @@ _REACH, _REACH_PIXELS = 2.0, 4.0
 _FEWEST = 6
 #: Where so many partners were to be expected, none is telling.
 _ENOUGH_EXPECTED = 10.0
+#: So small a share of what was to be expected is few.
+_FEW_SHARE = 0.25
 #: Images of a group of which one covers more than this share of another are no detectors of one exposure.
 _DITHERS = 0.3
 
@@ -207,7 +209,9 @@ def _untied(looks: Sequence[_Look], rate: float) -> Detail | None:
         Share of the catalog's stars that have partners in the image where they have most.
     """
     expected = rate * sum(look.n_expected for look in looks)
-    if expected < _ENOUGH_EXPECTED or any(look.is_tied for look in looks):
+    # Where pairs are sought far, as for stars that moved, chance gives many: few against the others is asked as well.
+    many = sum(look.n_partners for look in looks) > _FEW_SHARE * expected
+    if expected < _ENOUGH_EXPECTED or many or any(look.is_tied for look in looks):
         return None
     words = "{partners} of {stars} stars have partners, where others have {share:.0%}: it is not where they are, "
     words += "look for a group that is no exposure (group_id, group_by=image)"
