@@ -523,3 +523,33 @@ def test_a_time_that_is_none_is_replaced_by_the_date(scene, time, caplog):
     assert f"meta.exposure.mid_time = {time} is no time of an exposure" in caplog.text
     model.meta.observation.date = None
     assert np.isnan(image.measured(SourceCatalog(x=none, y=none, flux=none), "group").epoch)
+
+
+@pytest.mark.parametrize(("by", "groups"), [("exposure", 4), ("detector", 8), ("image", 8)])
+def test_group_by_splits_exposures(scene, by, groups):
+    library = run(list(make_models(scene)), group_by=by, **FIND)
+    assert len(set(look(library, lambda model: read_result(model)["group"]))) == groups
+
+
+def test_the_group_of_an_association_is_not_split(scene_files, tmp_path):
+    paths = sorted(scene_files.parent.glob("*_cal.fits"))
+    members = [
+        {"expname": str(path), "exptype": "science", "group_id": path.name[20:25]} for path in paths
+    ]  # fmt: skip
+    association = write_association(tmp_path / "asn.json", members)
+    for inputs in (str(association), ModelLibrary(association)):
+        library = run(inputs, group_by="image", **FIND)
+        assert set(look(library, lambda model: read_result(model)["group"])) == {each["group_id"] for each in members}
+
+
+def test_abs_group_by_ties_detectors_and_keeps_exposures(scene, scene_files):
+    """Both detectors have the pointing error of their exposure: tied apart, each finds it on its own."""
+    refcat = str(scene_files.parent / "refcat.ecsv")
+    together = run(list(make_models(scene)), abs_refcat=refcat, **FIND)
+    apart = run(list(make_models(scene)), abs_refcat=refcat, abs_group_by="detector", **FIND)
+    for library, corrections in ((together, 4), (apart, 8)):
+        assert set(statuses(library)) == {"COMPLETE"}
+        assert len(set(look(library, lambda model: read_result(model)["group"]))) == 4
+        shifts = look(library, lambda model: tuple(read_result(model)["correction"]["shift"]))
+        assert len(set(shifts)) == corrections
+        assert score(wcs_of(library), scene.truth, 256).absolute.max() < 2.0

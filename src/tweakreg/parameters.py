@@ -66,6 +66,8 @@ class Config:
         Name of a corrected WCS; empty for the usual one.
     on_failure : str
         What follows from images that fail: 'warn', 'skip' or 'error'.
+    output_ext : str
+        Ending of the files of the exposures, with or without its dot.
     dry_run : bool
         Whether exposures are left as they are.
     restart : bool
@@ -96,8 +98,14 @@ class Config:
     save_report: bool
     wcsname: str
     on_failure: str
+    output_ext: str
     dry_run: bool
     restart: bool
+
+    @property
+    def ending(self) -> str:
+        """Of the files of the exposures, with its dot."""
+        return "." + self.output_ext.lstrip(".")
 
     @property
     def draws(self) -> bool:

@@ -16,7 +16,7 @@ from scipy import stats
 from tweakreg.alignment.match import mutual_pairs
 from tweakreg.alignment.overlap import outline, overlap_areas
 from tweakreg.alignment.solver import Component
-from tweakreg.alignment.structure import Structure, structure, unpartnered
+from tweakreg.alignment.structure import structure, unpartnered
 from tweakreg.plane import MAS_PER_ARCSEC, Bools, Floats, Ints
 from tweakreg.records import Alignment, Detail, Outcome, Pattern, PlaneImage, Sources, Stage, StageConfig
 
@@ -42,7 +42,7 @@ class _Look:
     ----------
     image : PlaneImage
         Which one.
-    found : Structure or None
+    found : Pattern or None
         Of its residuals.
     n_partners, n_expected : int
         Its stars that found a partner, and those that might have.
@@ -51,7 +51,7 @@ class _Look:
     """
 
     image: PlaneImage
-    found: Structure | None
+    found: Pattern | None
     n_partners: int
     n_expected: int
     by_chance: float
@@ -107,10 +107,7 @@ def examined(
     for group, looks in seen.items():
         for look in looks:
             if look.found is not None and look.found.probability < _SIGNIFICANT:
-                variance = look.found.variance
-                patterns[group, look.image.name] = Pattern(
-                    variance=variance, term=look.found.term, probability=look.found.probability
-                )
+                patterns[group, look.image.name] = look.found
         reason = _untied(looks, max(rates, default=0.0)) or _misfit(looks, config)
         if reason is not None:
             misfits[group] = reason

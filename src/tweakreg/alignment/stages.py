@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -123,6 +123,16 @@ class _Before:
             found |= {name: (affine, errors[name]) for name, affine in each.corrections.items()}
         return found
 
+    def solve(self, images: Sequence[PlaneImage], groups: Sequence[Group], among: Collection[str]) -> list[Component]:
+        """Align some groups to each other in the same way, without the others."""
+        return self.solver(
+            [image for image in images if image.group in among],
+            [group for group in groups if group.name in among],
+            self.relative,
+            self.order,
+            lambda: None,
+        )
+
     @property
     def stars(self) -> Sources | None:
         """Those of the largest component."""
@@ -172,35 +182,41 @@ def _tied(
     catalog: PlaneCatalog,
 ) -> Alignment:
     """Whole groups tied to the catalog: sets that hold together, where the stars move those of each epoch."""
-    parts = [
-        (part, each.sources)
-        for each in catalog.epochs
-        for part in before.solver(
-            [image for image in images if image.group in each.groups],
-            [group for group in groups if group.name in each.groups],
-            before.relative,
-            before.order,
-            lambda: None,
-        )
-    ]
+    parts = [(part, each.sources) for each in catalog.epochs for part in before.solve(images, groups, each.groups)]
     ties = list(_ties(before.components, parts, groups, config, catalog))
-    holding = [tie for tie in ties if tie.holds]
-    main, stars, kept = before.main, before.stars, before.corrections
+    main, stars = before.main, before.stars
     # Only sets that are tied as a whole, and of these the main one and its epochs: they are one catalog.
-    merged = [tie.stars for tie in holding if tie.whole and main is not None and main.corrections.keys() & tie.groups]
+    merged = [
+        tie.stars
+        for tie in ties
+        if tie.holds and tie.whole and main is not None and main.corrections.keys() & tie.groups
+    ]
+    joined = Sources.joined(merged, stars.name) if merged and stars is not None else stars
+    solved = _assembled(plane, before.results, before.corrections, ties, joined)
+    return examined(solved, images, None, config, _catalogs(ties, catalog))
+
+
+def _assembled(
+    plane: TangentPlane,
+    results: Mapping[str, StageResult],
+    kept: Mapping[str, tuple[Affine, Floats]],
+    ties: Sequence[_Tie],
+    stars: Sources | None,
+) -> Alignment:
+    """The alignment that the ties make of a relative one, whose corrections stay where no tie holds."""
+    holding = [tie for tie in ties if tie.holds]
     tied = {name for tie in holding for name in tie.groups}
-    solved = Alignment(
+    return Alignment(
         plane=plane,
-        relative={name: _excused(result) if name in tied else result for name, result in before.results.items()},
+        relative={name: _excused(result) if name in tied else result for name, result in results.items()},
         absolute={name: tie.result for tie in ties for name in tie.groups},
         corrections={name: affine for name, (affine, _) in kept.items()}
         | {name: affine for tie in holding for name, affine in tie.corrections.items()},
         covariances={name: errors for name, (_, errors) in kept.items()}
         | {name: errors for tie in holding for name, errors in tie.covariances.items()},
-        stars=Sources.joined(merged, stars.name) if merged and stars is not None else stars,
+        stars=stars,
         before_tie=kept,
     )
-    return examined(solved, images, None, config, _catalogs(holding, catalog))
 
 
 def _tied_in_parts(
@@ -211,8 +227,7 @@ def _tied_in_parts(
     Parts that overlap are aligned to each other once more, so that what ties them is the mean of their detections.
     What the catalog does not tie keeps the relative correction of its group.
     """
-    components, results = before.components, before.results
-    corrections = {name: affine for each in components for name, affine in each.corrections.items()}
+    corrections = {name: affine for each in before.components for name, affine in each.corrections.items()}
     of_part = {image.tied_as or image.group: image.group for image in images}
     parts = [replace(image, group=image.tied_as or image.group) for image in images]
     placed = [
@@ -228,42 +243,30 @@ def _tied_in_parts(
     held = [
         component
         for names in ([each.groups for each in epochs] or [tuple(of_part)])
-        for component in before.solver(
-            [image for image in placed if image.group in names],
-            [group for group in groups if group.name in names],
-            before.relative,
-            before.order,
-            lambda: None,
-        )
+        for component in before.solve(placed, groups, names)
     ]
     ties = list(_ties(held, [], groups, config, replace(catalog, epochs=epochs)))
-    holding = [tie for tie in ties if tie.holds]
-    tied = {name for tie in holding for name in tie.groups}
     kept = {part: before.corrections[group] for part, group in of_part.items() if group in before.corrections}
-    solved = Alignment(
-        plane=plane,
-        relative={
-            part: _excused(results[group]) if part in tied else results[group] for part, group in of_part.items()
-        },
-        absolute={name: tie.result for tie in ties for name in tie.groups},
-        corrections={part: affine for part, (affine, _) in kept.items()}
-        | {
-            name: affine.after(corrections[of_part[name]])
-            for tie in holding
-            for name, affine in tie.corrections.items()
-        },
-        covariances={part: errors for part, (_, errors) in kept.items()}
-        | {name: errors for tie in holding for name, errors in tie.covariances.items()},
-        stars=Sources.joined([tie.stars for tie in holding], "exposures") if holding else before.stars,
-        before_tie=kept,
+    merged = [tie.stars for tie in ties if tie.holds]
+    solved = _assembled(
+        plane,
+        {part: before.results[group] for part, group in of_part.items()},
+        kept,
+        ties,
+        Sources.joined(merged, "exposures") if merged else before.stars,
     )
-    return examined(solved, parts, None, config, _catalogs(holding, replace(catalog, epochs=epochs)))
+    placing = {part: corrections[of_part[part]] for tie in ties if tie.holds for part in tie.groups}
+    total = {
+        part: affine.after(placing[part]) if part in placing else affine for part, affine in solved.corrections.items()
+    }
+    whole = replace(solved, corrections=total)
+    return examined(whole, parts, None, config, _catalogs(ties, replace(catalog, epochs=epochs)))
 
 
 def _catalogs(ties: Sequence[_Tie], catalog: PlaneCatalog) -> dict[str, Sources]:
     """The reference catalog for each group that it ties, at the group's epoch."""
     of_epoch = {name: each.sources for each in catalog.epochs for name in each.groups}
-    found = {name: of_epoch.get(name, catalog.sources) for tie in ties for name in tie.groups}
+    found = {name: of_epoch.get(name, catalog.sources) for tie in ties if tie.holds for name in tie.groups}
     return {name: sources for name, sources in found.items() if sources is not None}
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy import stats
 
 from tweakreg.plane import Bools, Floats, Ints
+from tweakreg.records import Pattern
 
 #: Fewer residuals than this tell nothing of a shape.
 _LEAST = 12
@@ -26,36 +25,9 @@ TERMS = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Structure:
-    """A pattern in residuals.
-
-    Attributes
-    ----------
-    n : int
-        How many residuals there were.
-    probability : float
-        That noise alone makes the means of the cells differ from 0 as much.
-    variance : (2,) float array
-        Mean square of the pattern to the east and north beyond the noise, arcsec squared.
-    term : str
-        What explains most of it: a key of `TERMS`; empty if it is not significant.
-    """
-
-    n: int
-    probability: float
-    variance: Floats
-    term: str = ""
-
-    @property
-    def size(self) -> float:
-        """Root mean square of the pattern per axis, arcsec."""
-        return float(np.sqrt(self.variance.mean()))
-
-
 def structure(
     places: Floats, residual: Floats, weight: Floats | None = None, known: Floats | float = 0.0
-) -> Structure | None:
+) -> Pattern | None:
     """Look for a pattern in the residuals of an image.
 
     Parameters
@@ -71,8 +43,8 @@ def structure(
 
     Returns
     -------
-    Structure or None
-        None where there are too few residuals to tell.
+    Pattern or None
+        Whether it is significant, its probability says; None where there are too few residuals to tell.
 
     Notes
     -----
@@ -89,8 +61,7 @@ def structure(
         return None
     seen = [_in_cells(places, residual, weight, known), _smooth(places, residual, weight)]
     probability, variance = min(seen, key=lambda each: each[0])
-    return Structure(
-        n=len(residual),
+    return Pattern(
         probability=min(1.0, len(seen) * probability),
         variance=variance,
         term=_term(places, residual, weight),

@@ -80,16 +80,12 @@ class ModelLibrary(AbstractModelLibrary):
         self._of_files = isinstance(init, (Mapping, Path))
         #: The association's file, if it is one.
         self.asn_path = init if isinstance(init, Path) else None
-        self._grouped_by_association: set[str] = set()
         #: The association with members of every exposure type; None for open datamodels.
         self.association: dict[str, Any] | None = None
         if isinstance(init, Mapping):
             init = self.association = check_association(init, "the association", Path())
         elif isinstance(init, Path):
             self.association = load_association(init)
-        if self.association is not None:
-            members = self.association["products"][0]["members"]
-            self._grouped_by_association = {str(each["expname"]) for each in members if each.get("group_id")}
         kwargs.setdefault("asn_exptypes", [SCIENCE])
         super().__init__(init, on_disk=on_disk, **kwargs)
         if len(self) == 0:
@@ -122,7 +118,9 @@ class ModelLibrary(AbstractModelLibrary):
 
     def is_grouped(self, index: int) -> bool:
         """Whether the association says to which group an exposure belongs."""
-        return str(self._members[index]["expname"]) in self._grouped_by_association
+        listed = [] if self.association is None else self.association["products"][0]["members"]
+        name = self._members[index]["expname"]
+        return any(each["expname"] == name and each.get("group_id") for each in listed)
 
     def member_path(self, index: int) -> Path:
         """The file of an exposure; for an open datamodel its file name."""

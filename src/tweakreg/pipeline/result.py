@@ -116,8 +116,7 @@ class ImageResult:
     def outline(self) -> Outline:
         """Where the image lay and lies."""
         before = self.record.plane.project(*self.exposure.footprint)
-        moved = self.record.correction is not None and self.total is not None
-        after = self.total(before) if moved and self.total is not None else before
+        after = before if self.record.correction is None or self.total is None else self.total(before)
         return Outline(name=self.name, status=self.record.status, before=before, after=after)
 
     def view(self, stage: Stage | str | None = None) -> ImageView:

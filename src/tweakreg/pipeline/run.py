@@ -151,14 +151,9 @@ class RunResult:
         folder = expanded(str(directory))
         written: list[Path] = []
         if not self.run.config.dry_run:
-            ending = "." + str(self._value("output_ext")).lstrip(".")
-            outputs = plan_outputs(self.library, folder, _SUFFIX, None, ending)
+            outputs = plan_outputs(self.library, folder, _SUFFIX, None, self.run.config.ending)
             written += save_library(self.library, outputs, _SUFFIX)
         return written + save_all(self.run, folder)
-
-    def _value(self, parameter: str) -> Any:
-        known = self.records[0].origins.parameters
-        return known[parameter][0] if parameter in known else DEFAULTS[parameter]
 
     def __repr__(self) -> str:
         return (
