@@ -21,9 +21,12 @@ import numpy as np
 
 from tweakreg import align_on_plane
 from tweakreg.alignment.solver import Order
+from tweakreg.find.artefacts import fixed_detections
 from tweakreg.records import (
     Affine,
     Alignment,
+    EpochCatalog,
+    PlacedCatalog,
     PlaneCatalog,
     PlaneImage,
     Sources,
@@ -32,6 +35,7 @@ from tweakreg.records import (
     Status,
     TangentPlane,
 )
+from tweakreg.spec import DEFAULTS
 
 PLANE = TangentPlane(ra=10.0, dec=20.0)
 PIXEL, SIDE = 0.031, 64.0
@@ -75,6 +79,16 @@ class Field:
     change_sources: Callable[[int, np.ndarray, np.random.Generator], np.ndarray] = lambda index, xy, rng: xy
     change_catalog: Callable[[np.ndarray, np.random.Generator], np.ndarray] = lambda xy, rng: xy
     settings: dict = field(default_factory=dict)
+    #: Exposures that are of another sky: none of them may be COMPLETE.
+    hopeless: tuple[int, ...] = ()
+    #: Weights of an exposure's sources, if their catalogs have any.
+    weights: Callable[[int, np.random.Generator], np.ndarray] | None = None
+    #: When each exposure is, years after the catalog, and how each star moves, arcsec a year; the catalog may know it.
+    years: tuple[float, ...] = ()
+    motions: np.ndarray | None = None
+    motions_known: bool = True
+    #: Places on the detector that shine in every exposure, arcsec from its centre.
+    hot: np.ndarray | None = None
 
 
 def uniform(rng: np.random.Generator, n: int, width: float = 150.0) -> np.ndarray:
@@ -209,18 +223,148 @@ def moved_catalog(rng):
     return replace(made, change_catalog=lambda xy, rng: xy + np.where(rng.uniform(size=(len(xy), 1)) < 0.7, step, 0.0))
 
 
+def other_sky(rng):
+    """One exposure sees other stars, in the same clusters: most of what chance gives is near the right place."""
+    made = clustered(rng)
+    turned = rng.uniform(30.0, 330.0)
+    cos, sin = np.cos(np.radians(turned)), np.sin(np.radians(turned))
+
+    def elsewhere(index, xy, rng):
+        return xy if index < 3 else xy @ np.array([[cos, sin], [-sin, cos]])
+
+    return replace(made, change_sources=elsewhere, hopeless=(3,))
+
+
+def mirrored(rng):
+    made = plain(rng)
+
+    def mirror(index, xy, rng):
+        middle = made.exposures[index][0].centre
+        return xy if index < 3 else middle + (xy - middle) * (-1.0, 1.0)
+
+    return replace(made, change_sources=mirror, hopeless=(3,))
+
+
+def copies(rng):
+    """Of one exposure 80 % of the sources are displaced alike."""
+    made = plain(rng)
+    step = rng.uniform(-1.0, 1.0, size=2)
+
+    def displaced(index, xy, rng):
+        return xy + step * (rng.uniform(size=(len(xy), 1)) < 0.8) if index == 1 else xy
+
+    return replace(made, change_sources=displaced)
+
+
+def two_epochs(rng):
+    made = replace(plain(rng), years=(0.0, 0.0, 3.0, 3.0))
+    return replace(made, motions=rng.normal(scale=rng.uniform(1.0, 8.0) * MAS, size=made.stars.shape))
+
+
+def unknown_motions(rng):
+    return replace(two_epochs(rng), motions_known=False)
+
+
+def streams(rng):
+    """A part of the stars moves together."""
+    made = two_epochs(rng)
+    angle, size = rng.uniform(0.0, 2.0 * np.pi), rng.uniform(3.0, 15.0) * MAS
+    member = rng.uniform(size=len(made.stars)) < rng.uniform(0.4, 0.8)
+    return replace(made, motions=member[:, None] * size * np.array([np.cos(angle), np.sin(angle)]))
+
+
+def flux_weights(rng):
+    """Weights are fluxes: a few stars have it all, and some of them are false."""
+    made = plain(rng)
+    return replace(made, weights=lambda number, rng: 10.0 ** rng.uniform(0.0, 4.0, size=number))
+
+
+def catalog_errors(rng):
+    """Errors of the catalog that span two decades, some of them far too small."""
+    made = plain(rng)
+    return replace(made, catalog_noise=1.0 * MAS, change_catalog=_some_off)
+
+
+def _some_off(xy, rng):
+    return xy + rng.normal(scale=50.0 * MAS, size=xy.shape) * (rng.uniform(size=(len(xy), 1)) < 0.2)
+
+
+def strip(rng):
+    """Ten in a row, and the catalog at one end."""
+    exposures = [[Detector(centre=np.array([54.0 * (i - 4.5), 0.0]))] for i in range(10)]
+    n = n_of(rng, 60, 300) * 4
+    stars = np.stack([rng.uniform(-290.0, 290.0, size=n), rng.uniform(-40.0, 40.0, size=n)], axis=1)
+    return Field(stars, exposures, change_catalog=lambda xy, rng: xy[xy[:, 0] < -160.0])
+
+
+def chips(rng):
+    """36 chips of a camera whose distortion and places the files do not know."""
+    exposures = []
+    places = [(x, y) for x in range(-4, 5) for y in (-1.5, -0.5, 0.5, 1.5)]
+    offsets = rng.normal(scale=10 ** rng.uniform(0.5, 2.7) * MAS, size=(36, 2))
+    bends = rng.normal(scale=10 ** rng.uniform(0.0, 1.5) * MAS, size=(36, 2, 3))
+    for _ in range(3):
+        centre = rng.uniform(-6.0, 6.0, size=2)
+        exposure = []
+        for place, offset, bend in zip(places, offsets, bends, strict=True):
+            middle = centre + 34.0 * np.array(place)
+
+            def distorted(xy, c=middle, o=offset, b=bend):
+                x, y = ((xy - c) / 16.0).T
+                return xy + o + np.stack([x**2, x * y, y**2], axis=1) @ b.T
+
+            exposure.append(Detector(centre=middle, side=32.0, bend=distorted))
+        exposures.append(exposure)
+    n = int(rng.uniform(20, 60) * 36 * 2)
+    stars = np.stack([rng.uniform(-165.0, 165.0, size=n), rng.uniform(-80.0, 80.0, size=n)], axis=1)
+    return Field(stars, exposures)
+
+
+def hot_pixels(rng):
+    """Places of the detector that shine, up to ten for each star, and nobody has flagged."""
+    made = Field(uniform(rng, n_of(rng, 20, 60)), dithers(rng, 3), contaminants=0.1)
+    n_hot = int(rng.uniform(2.0, 10.0) * len(made.stars) * (SIDE / 150.0) ** 2)
+    return replace(made, hot=rng.uniform(-0.48, 0.48, size=(n_hot, 2)) * SIDE)
+
+
+def sparse(rng):
+    """Hardly enough stars, and twice as many false ones."""
+    return Field(
+        uniform(rng, n_of(rng, 8, 25)), dithers(rng, 4), contaminants=2.0, settings={"minobj": 5, "abs_minobj": 5}
+    )
+
+
+def neighbouring_sky(rng):
+    """The pointing is off by more than what is searched."""
+    return replace(plain(rng), pointing=rng.uniform(3.0, 12.0))
+
+
+def tight_clipping(rng):
+    return replace(plain(rng), settings={"sigma": 0.7, "nclip": 10, "abs_sigma": 0.7, "abs_nclip": 10})
+
+
+def large_noise(rng):
+    """Positions that scatter as far as the tolerance reaches."""
+    return replace(plain(rng), noise=0.2, catalog_noise=0.2, pointing=0.3)
+
+
 KINDS = {
     "plain": plain, "clustered": clustered, "double": double, "ring": ring, "scale": scale, "distortion": distortion,
     "eight detectors": eight_detectors, "one detector": one_detector, "dithers in one group": dithers_in_one_group,
-    "lattice": lattice, "crowded": crowded, "persistence": persistence, "moved catalog": moved_catalog,
+    "lattice": lattice, "crowded": crowded, "persistence": persistence, "other sky": other_sky, "mirrored": mirrored,
+    "two epochs": two_epochs, "unknown motions": unknown_motions, "flux weights": flux_weights,
+    "catalog errors": catalog_errors, "strip": strip, "chips": chips, "hot pixels": hot_pixels, "sparse": sparse,
+    "neighbouring sky": neighbouring_sky, "tight clipping": tight_clipping, "large noise": large_noise,
+    "moved catalog": moved_catalog, "copies": copies, "streams": streams,
 }  # fmt: skip
 #: Fields in which a refusal is a false alarm, and those that positions alone cannot decide.
-RIGHT, UNDECIDABLE = ("plain", "clustered", "double", "ring"), ("moved catalog",)
+RIGHT = ("plain", "clustered", "double", "ring", "two epochs")
+UNDECIDABLE = ("moved catalog", "copies", "streams")
 
 
-def observe(made: Field, rng: np.random.Generator) -> tuple[list[PlaneImage], list[Affine], Sources]:
+def observe(made: Field, rng: np.random.Generator) -> tuple[list[PlaneImage], list[Affine], PlaneCatalog]:
     """Images as the alignment sees them, the pointing error of each exposure, and the catalog."""
-    images, errors = [], []
+    images, errors, placed = [], [], []
     for index, exposure in enumerate(made.exposures):
         turn = np.radians(rng.normal(scale=made.roll))
         matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
@@ -229,30 +373,65 @@ def observe(made: Field, rng: np.random.Generator) -> tuple[list[PlaneImage], li
         error = Affine(matrix=matrix, shift=centre - matrix @ centre + shift)
         errors.append(error)
         for number, each in enumerate(exposure):
-            seen = made.stars[each.sees(made.stars) & (rng.uniform(size=len(made.stars)) < made.completeness)]
+            stars = made.stars + made.motions * made.years[index] if made.motions is not None else made.stars
+            seen = stars[each.sees(stars) & (rng.uniform(size=len(stars)) < made.completeness)]
             false = each.centre + rng.uniform(-0.5, 0.5, size=(int(made.contaminants * len(seen)), 2)) * each.side
             places = np.concatenate([seen + rng.normal(scale=made.noise, size=seen.shape), false])
             places = made.change_sources(index, places, rng)
+            if made.hot is not None:
+                places = np.concatenate(
+                    [places, each.centre + made.hot + rng.normal(scale=made.noise, size=made.hot.shape)]
+                )
             xy = error(each.bend(places))
+            weight = None if made.weights is None else made.weights(len(xy), rng)
             images.append(
                 PlaneImage(
                     name=f"{index}-{number}",
                     group=str(index),
                     footprint=error(each.bend(each.footprint())),
                     pixel_scale=PIXEL,
-                    sources=Sources(xy=xy, name=f"{index}-{number}"),
+                    sources=Sources(xy=xy, weight=weight, name=f"{index}-{number}"),
                 )
             )
-    known = made.stars[rng.uniform(size=len(made.stars)) < made.catalog_share]
-    scatter = rng.normal(scale=made.catalog_noise, size=known.shape)
-    catalog = made.change_catalog(known + scatter, rng)
-    variance = np.full(len(catalog), made.catalog_noise**2)
-    return images, errors, Sources(xy=catalog, variance=variance, name="catalog")
+            placed.append(_placed(each, number, places, xy))
+    # As the pipeline does before it aligns.
+    for index, fixed in enumerate(fixed_detections(placed)):
+        images[index] = replace(images[index], sources=images[index].sources[~fixed])
+    return images, errors, _catalog(made, rng)
+
+
+def _placed(detector: Detector, number: int, places: np.ndarray, xy: np.ndarray) -> PlacedCatalog:
+    x, y = ((places - detector.centre) / PIXEL).T
+    ra, dec = PLANE.deproject(xy)
+    return PlacedCatalog(detector=str(number), x=x, y=y, ra=ra, dec=dec, pixel_scale=PIXEL)
+
+
+def _catalog(made: Field, rng: np.random.Generator) -> PlaneCatalog:
+    """The reference catalog, at the epoch of each exposure where stars move and it knows."""
+    known = rng.uniform(size=len(made.stars)) < made.catalog_share
+    scatter = rng.normal(scale=made.catalog_noise, size=(known.sum(), 2))
+    state = rng.bit_generator.state
+
+    def at(year: float) -> Sources:
+        rng.bit_generator.state = state  # the same stars at each epoch
+        moved = 0.0 if made.motions is None or not made.motions_known else made.motions[known] * year
+        xy = made.change_catalog(made.stars[known] + scatter + moved, rng)
+        return Sources(xy=xy, variance=np.full(len(xy), made.catalog_noise**2), name="catalog")
+
+    if made.motions is None or not made.motions_known:
+        return PlaneCatalog(sources=at(0.0))
+    epochs = tuple(
+        EpochCatalog(
+            groups=tuple(str(i) for i, each in enumerate(made.years) if each == year), epoch=year, sources=at(year)
+        )
+        for year in sorted(set(made.years))
+    )
+    return PlaneCatalog(sources=at(float(np.mean(made.years))), epochs=epochs)
 
 
 def wrong_images(made: Field, errors: list[Affine], alignment: Alignment, absolute: bool) -> tuple[int, int]:
     """How many images are COMPLETE, and how many of these are wrong."""
-    offs, stated, truths, numbers = [], [], [], []
+    offs, stated, truths, numbers, hopeless = [], [], [], [], []
     for index, exposure in enumerate(made.exposures):
         if alignment.status(str(index)) is not Status.COMPLETE:
             continue
@@ -264,6 +443,7 @@ def wrong_images(made: Field, errors: list[Affine], alignment: Alignment, absolu
             stated.append(np.diagonal(covariance, axis1=1, axis2=2))
             truths.append(truth)
             numbers.append(number)
+            hopeless.append(index in made.hopeless)
     if not offs:
         return 0, 0
     error, variance = np.array(offs), np.array(stated)
@@ -272,7 +452,7 @@ def wrong_images(made: Field, errors: list[Affine], alignment: Alignment, absolu
         variance = variance + np.median(variance, axis=0)
     size = np.linalg.norm(error, axis=2)
     bad = (size > WRONG) & (size > 5.0 * np.sqrt(variance.sum(axis=2)))
-    return len(offs), int(bad.any(axis=1).sum())
+    return len(offs), int((bad.any(axis=1) | np.array(hopeless)).sum())
 
 
 def without_common(truth: np.ndarray, error: np.ndarray, number: np.ndarray) -> np.ndarray:
@@ -296,8 +476,8 @@ def judge(kind: str, absolute: bool, seed: int) -> tuple[int, int, int, int]:
     rng = np.random.default_rng((seed, sum(map(ord, kind))))
     made = KINDS[kind](rng)
     images, errors, catalog = observe(made, rng)
-    stages = [StageConfig.of(stage, **made.settings) for stage in Stage]
-    known = PlaneCatalog(sources=catalog) if absolute else None
+    stages = [StageConfig.of(stage, DEFAULTS | made.settings) for stage in Stage]
+    known = catalog if absolute else None
     order = Order(expand_refcat=absolute)
     alignment = align_on_plane(images, PLANE, stages[0], stages[1] if absolute else None, known, order=order)
     complete, wrong = wrong_images(made, errors, alignment, absolute)

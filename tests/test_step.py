@@ -475,12 +475,39 @@ def test_hot_pixels_do_not_pull_the_match_to_the_dither(caplog):
     assert relative.relative.max() < 2.0
 
 
-def test_stars_of_an_undithered_exposure_are_no_artefacts(tmp_path, caplog):
+def test_a_sky_that_stays_on_the_detector_is_not_told_from_artefacts(tmp_path, caplog):
+    """Two visits to the same place, whose files say that they are not: so would hot pixels look."""
     caplog.set_level(logging.INFO, logger="tweakreg")
     scene = make_scene(size=256, n_stars=150, dither=0.0, n_visits=2, visit_error=0.3)
     library = run(list(make_models(scene)), roundhi=0.6)
+    assert statuses(library) == ["FAILED"] * 4
+    assert "stay on the detector while its WCS moves: artefacts, or a sky that did not move (156 of" in caplog.text
+
+
+def test_stars_of_an_undithered_exposure_are_no_artefacts(caplog):
+    caplog.set_level(logging.INFO, logger="tweakreg")
+    scene = make_scene(size=256, n_stars=150, dither=0.0, n_visits=1)
+    library = run(list(make_models(scene)), roundhi=0.6)
     assert "left out" not in caplog.text
     assert statuses(library) == ["COMPLETE"] * 4
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_more_hot_pixels_than_stars(seed):
+    scene = make_scene(size=512, n_stars=30, hot_pixels=150, dither=0.08, n_visits=1, bad_pixels=0.0, seed=seed)
+    library = run(list(make_models(scene)), roundhi=0.6, minobj=8)
+    done = {n: w for (n, w), each in zip(wcs_of(library).items(), statuses(library), strict=True) if each == "COMPLETE"}
+    assert len(done) >= 3
+    assert score(done, scene.truth, 512).relative.max() < 3.0
+
+
+@pytest.mark.parametrize("length", [10.0, 30.0])
+def test_trails_are_refused_whatever_the_file_says(length, tmp_path, caplog):
+    scene = make_scene(size=256, n_stars=120, n_exposures=3, trail=(0.8 * length, 0.6 * length), seed=4)
+    scene.reference_catalog().write(tmp_path / "ref.ecsv")
+    library = run(list(make_models(scene)), abs_refcat=str(tmp_path / "ref.ecsv"), roundhi=5.0, roundlo=-5.0)
+    assert statuses(library) == ["FAILED"] * 3
+    assert "times as long as wide, in one direction" in caplog.text
 
 
 def test_compressed_exposures_on_disk_in_a_dry_run(scene_files, tmp_path):

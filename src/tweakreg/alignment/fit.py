@@ -197,9 +197,9 @@ def _covariance(image: Floats, residual: Floats, weight: Floats | None, affine: 
     Journal of Econometrics 29, 305, HC3).
     """
     w: Floats = np.ones(len(image)) if weight is None else np.asarray(weight, dtype=float)
-    directions = _directions(affine, geometry)
-    jacobian = (affine_design(image) @ directions.T).reshape(-1, len(directions))
-    freedom = 2 * len(image) - len(directions)
+    free = directions(affine, geometry)
+    jacobian = (affine_design(image) @ free.T).reshape(-1, len(free))
+    freedom = 2 * len(image) - len(free)
     if freedom <= 0:
         return np.full((6, 6), np.inf)
     w, r = np.repeat(w, 2), residual.ravel()
@@ -210,7 +210,7 @@ def _covariance(image: Floats, residual: Floats, weight: Floats | None, affine: 
         parameters: Floats = inverse @ (scores.T @ scores) @ inverse
     else:
         parameters = np.asarray(inverse * (float(np.sum(w * r**2)) / freedom), dtype=float)
-    return np.asarray(directions.T @ parameters @ directions)
+    return np.asarray(free.T @ parameters @ free)
 
 
 def _kurtosis(residual: Floats) -> float:
@@ -219,7 +219,7 @@ def _kurtosis(residual: Floats) -> float:
     return float(np.mean(residual**4)) / power**2 - 3.0 if power > 0.0 else 0.0
 
 
-def _directions(affine: Affine, geometry: str) -> Floats:
+def directions(affine: Affine, geometry: str) -> Floats:
     """Rows: how (m11, m12, m21, m22, s1, s2) change with each free parameter of the geometry."""
     shifts = np.eye(6)[4:]
     (a, b), (c, d) = affine.matrix

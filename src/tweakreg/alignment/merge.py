@@ -8,7 +8,7 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from tweakreg.alignment.match import mutual_pairs
-from tweakreg.plane import Floats
+from tweakreg.plane import Floats, Ints
 from tweakreg.records import Sources
 
 #: Degrees of freedom from which on repeated detections tell how much they scatter.
@@ -70,10 +70,24 @@ class MergedCatalog:
         # A weight of zero still has a position.
         return np.asarray(self._moment / self._weight[:, None])
 
-    def add(self, sources: Sources, radius: float) -> None:
-        """Average in the detections within `radius` (arcsec) of a known star; the others are new stars."""
+    def add(self, sources: Sources, radius: float) -> Ints:
+        """Average in the detections within `radius` of a known star; the others are new stars.
+
+        Parameters
+        ----------
+        sources : Sources
+            Detections, at their corrected places.
+        radius : float
+            arcsec.
+
+        Returns
+        -------
+        (N,) int array
+            Of which star each detection is; -1 for one next to a star that another one was nearer to.
+        """
+        star = np.full(len(sources), -1)
         if len(sources) == 0:
-            return
+            return star
         if sources.weight is None and self._weighted:
             # Weights of some catalogs only cannot be compared: the detections count alike.
             xy = self._positions
@@ -89,15 +103,18 @@ class MergedCatalog:
         self._detections[known] += 1.0
         self._moment[known] += sources.xy[new] * weight[new, None]
         self._weight[known] += weight[new]
+        star[new] = known
         left = np.ones(len(sources), dtype=bool)
         left[new] = False
         if left.any() and len(self._weight):
             # A detection next to a star that another one was nearer to is no star of its own.
             distance, _ = KDTree(self._positions).query(sources.xy[left])
             left[np.flatnonzero(left)[distance <= radius]] = False
+        star[left] = len(self._weight) + np.arange(left.sum())
         self._moment = np.concatenate([self._moment, sources.xy[left] * weight[left, None]])
         self._weight = np.concatenate([self._weight, weight[left]])
         self._detections = np.concatenate([self._detections, np.ones(int(left.sum()))])
+        return star
 
 
 def _weights(sources: Sources) -> Floats:

@@ -10,14 +10,14 @@ import numpy as np
 from tweakreg.alignment.merge import MergedCatalog
 from tweakreg.alignment.overlap import group_outlines, largest_component, outline, overlap_areas
 from tweakreg.alignment.register import register
-from tweakreg.alignment.solver import Component, Group, Order
+from tweakreg.alignment.solver import Component, Group, Order, Placing
 from tweakreg.plane import Floats
-from tweakreg.records import Affine, Outcome, PlaneImage, Sources, StageConfig, StageResult
+from tweakreg.records import Affine, Match, Outcome, PlaneImage, Sources, StageConfig, StageResult
 
 #: Within a group, whose images keep their places to each other, detections this near are one star.
 _SAME_STAR_PIXELS = 2.0
-#: Members with more than this share of the largest overlap have as much to say as that one.
-_LARGE_SHARE = 0.5
+#: A star with fewer detections was seen by one group.
+_TWICE = 1.5
 
 
 def make_groups(images: Sequence[PlaneImage]) -> list[Group]:
@@ -56,8 +56,9 @@ def align_sequentially(
     on_placed: Callable[[], None] = lambda: None,
 ) -> list[Component]:
     """Align one group after another to what is already aligned; see `tweakreg.alignment.solver.Solver`."""
-    areas = overlap_areas(group_outlines(images))
-    queue = _Queue(groups, areas, order.enforce_user_order, order.expand_refcat)
+    outlines = group_outlines(images)
+    own = np.array([outlines[group.name].area for group in groups])
+    queue = _Queue(groups, overlap_areas(outlines), own, order.enforce_user_order, order.expand_refcat)
     remaining = list(range(len(groups)))
     components: list[Component] = []
     while remaining:
@@ -73,6 +74,7 @@ class _Queue:
 
     groups: Sequence[Group]
     areas: Floats
+    own: Floats
     enforce_user_order: bool
     expand_refcat: bool
 
@@ -100,6 +102,23 @@ class _Queue:
             return candidates[0]
         return max(candidates, key=lambda i: (self.areas[i, members].sum(), -i))
 
+    def placing(self, chosen: int, members: list[int], component: Component, match: Match) -> Placing:
+        """What a group was put next to, if it was matched with the stars of these members."""
+        areas = self.areas[chosen, members]
+        alone = len(members) == 1
+        # Stars of one group alone were seen once, whoever saw them since.
+        times = np.ones(1) if alone else component.stars.detections[match.reference_index]
+        return Placing(
+            neighbours={
+                self.groups[member].name: float(area / areas.sum())
+                for member, area in zip(members, areas, strict=True)
+                if area > 0.0
+            },
+            scatter=float(np.mean(1.0 / times)),
+            seen_once=float(np.mean(times < _TWICE)),
+            share=float(min(1.0, areas.sum() / self.own[chosen])),
+        )
+
 
 def _grow(queue: _Queue, remaining: list[int], config: StageConfig, on_placed: Callable[[], None]) -> Component:
     """Start from a reference and add every group that can be aligned to it or to what was added."""
@@ -107,7 +126,10 @@ def _grow(queue: _Queue, remaining: list[int], config: StageConfig, on_placed: C
     start = queue.first(remaining, config.minobj)
     reference = groups[start]
     component = Component(
-        reference=reference.name, stars=MergedCatalog(reference.sources), corrections={reference.name: Affine()}
+        reference=reference.name,
+        stars=MergedCatalog(reference.sources),
+        corrections={reference.name: Affine()},
+        seen={reference.name: np.arange(len(reference.sources))},
     )
     members = [start]
     on_placed()
@@ -129,30 +151,11 @@ def _grow(queue: _Queue, remaining: list[int], config: StageConfig, on_placed: C
         component.refused.pop(group.name, None)
         component.results[group.name] = result
         component.corrections[group.name] = result.fit.affine
-        nearest = _parent(areas[chosen], members, component, groups) if grown else start
-        component.parents[group.name] = groups[nearest].name
-        component.depths[group.name] = max(1, neighbours[chosen]) if grown else 1
-        component.stars.add(group.sources.moved(result.fit.affine), result.match.radius)
+        component.placings[group.name] = queue.placing(chosen, members if grown else [start], component, result.match)
+        component.seen[group.name] = component.stars.add(group.sources.moved(result.fit.affine), result.match.radius)
         members.append(chosen)
         on_placed()
         pending.remove(chosen)
-
-
-def _parent(areas: Floats, members: list[int], component: Component, groups: Sequence[Group]) -> int:
-    """Next to which member a group was put by the stars of all: of those that it shares most with, the first in line.
-
-    One that it merely touches, be it the reference, has hardly a part in the match.
-    """
-    shared = areas[members]
-    close = [member for member, area in zip(members, shared, strict=True) if area >= _LARGE_SHARE * shared.max()]
-
-    def generation(member: int) -> int:
-        name, steps = groups[member].name, 0
-        while name in component.parents:
-            name, steps = component.parents[name], steps + 1
-        return steps
-
-    return min(close, key=generation)
 
 
 def _attempt(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from tweakreg.alignment.merge import MergedCatalog
-from tweakreg.plane import Floats
+from tweakreg.plane import Floats, Ints
 from tweakreg.records import Affine, PlaneImage, Sources, StageConfig, StageResult
 
 
@@ -51,6 +51,29 @@ class Order:
     expand_refcat: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placing:
+    """What a group was put next to.
+
+    Attributes
+    ----------
+    neighbours : mapping of group to float
+        The groups with which it was matched, and the part of the match that each has; they add up to one.
+    scatter : float
+        Variance of the places it was matched with, in units of that of one detection: the mean inverse number of
+        detections.
+    seen_once : float
+        Share of the stars it was matched with that only one group had seen.
+    share : float
+        Part of its area that its neighbours cover.
+    """
+
+    neighbours: Mapping[str, float]
+    scatter: float
+    seen_once: float
+    share: float
+
+
 @dataclass(slots=True, kw_only=True)
 class Component:
     """Groups that are aligned to each other, and their stars.
@@ -65,10 +88,10 @@ class Component:
         Of every group in it; the identity for the reference.
     results : dict of group to StageResult
         How each of them but the reference was aligned.
-    parents : dict of group to str
-        Next to which other group it was put.
-    depths : dict of group to int
-        How many detections of a star it was matched with.
+    placings : dict of group to Placing
+        What each of them but the reference was put next to.
+    seen : dict of group to (N,) int array
+        Which of the stars each of its detections is; -1 for none.
     refused : dict of group to StageResult
         Why groups that were tried did not join.
     """
@@ -77,8 +100,8 @@ class Component:
     stars: MergedCatalog
     corrections: dict[str, Affine]
     results: dict[str, StageResult] = field(default_factory=dict)
-    parents: dict[str, str] = field(default_factory=dict)
-    depths: dict[str, int] = field(default_factory=dict)
+    placings: dict[str, Placing] = field(default_factory=dict)
+    seen: dict[str, Ints] = field(default_factory=dict)
     refused: dict[str, StageResult] = field(default_factory=dict)
 
     @property

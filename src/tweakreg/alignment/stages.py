@@ -311,7 +311,9 @@ class _Tie:
     @property
     def covariances(self) -> dict[str, Floats]:
         """Of these corrections."""
-        known = covariances(self.component, self.result.fit)
+        assert self.result.match is not None
+        assert self.result.fit is not None
+        known = covariances(self.component, (self.result.match, self.result.fit))
         return {name: known[name] for name in self.groups}
 
     @property

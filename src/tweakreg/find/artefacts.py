@@ -14,8 +14,9 @@ from tweakreg.records import PlacedCatalog
 _SAME_PLACE = 0.5
 #: ... and if the WCS put them at least this far apart, pixels, they are not the same star.
 _MOVED = 3.0
-#: More than this share of an exposure's detections are no artefacts: the pointing in the file is wrong instead.
-_LARGEST_SHARE = 0.75
+#: Where more than this share of an exposure's detections is at the same places as in another, one of the two may have
+#: a wrong pointing in its file instead: what the other exposures say decides.
+_LARGE_SHARE = 0.75
 
 
 def fixed_detections(catalogs: Sequence[PlacedCatalog]) -> list[Bools]:
@@ -24,35 +25,51 @@ def fixed_detections(catalogs: Sequence[PlacedCatalog]) -> list[Bools]:
     Parameters
     ----------
     catalogs : sequence of PlacedCatalog
-        Exposures in the order in which they were taken; each is compared with the
-        next two of its detector.
+        Exposures in the order in which they were taken; each is compared with two before and two after it of its
+        detector.
 
     Returns
     -------
     list of (N,) bool arrays
-        True for artefacts. All False for an exposure most of whose detections would be
-        artefacts: then it was not dithered, whatever its file says.
+        True for artefacts. Where most detections of an exposure seem to be some, they are if it seems so against half
+        of the exposures that it is compared with: of one whose file has a wrong pointing the others are right.
     """
-    fixed = [np.zeros(len(catalog.x), dtype=bool) for catalog in catalogs]
+    marks: list[list[Bools]] = [[] for _ in catalogs]
     by_detector: dict[str, list[int]] = {}
     for index, catalog in enumerate(catalogs):
         by_detector.setdefault(catalog.detector, []).append(index)
     for members in by_detector.values():
-        for place, first in enumerate(members):
-            for second in members[place + 1 : place + 3]:
-                _mark(catalogs[first], catalogs[second], fixed[first], fixed[second])
-    return [mark if np.count_nonzero(mark) <= _LARGEST_SHARE * len(mark) else np.zeros_like(mark) for mark in fixed]
+        for first, second in _neighbours(members):
+            for index, mark in zip((first, second), _fixed(catalogs[first], catalogs[second]), strict=True):
+                marks[index].append(mark)
+    return [_agreed(of_pairs, len(catalog.x)) for of_pairs, catalog in zip(marks, catalogs, strict=True)]
 
 
-def _mark(one: PlacedCatalog, other: PlacedCatalog, fixed_one: Bools, fixed_other: Bools) -> None:
-    """Mark what a pair of exposures have at the same pixels but on another sky."""
-    if len(one.x) == 0 or len(other.x) == 0:
-        return
-    tree = KDTree(np.column_stack([other.x, other.y]))
-    distance, partner = tree.query(np.column_stack([one.x, one.y]), distance_upper_bound=_SAME_PLACE)
-    found = np.flatnonzero(np.isfinite(distance))
-    partner = partner[found]
-    moved = separation(one.ra[found], one.dec[found], other.ra[partner], other.dec[partner])
-    artefact = moved > _MOVED * one.pixel_scale
-    fixed_one[found[artefact]] = True
-    fixed_other[partner[artefact]] = True
+def _neighbours(members: Sequence[int]) -> set[tuple[int, int]]:
+    """Each exposure with the next two; the first ones come after the last, so that all have as many."""
+    number = len(members)
+    pairs = ((place, (place + step) % number) for place in range(number) for step in (1, 2))
+    return {(members[min(pair)], members[max(pair)]) for pair in pairs if pair[0] != pair[1]}
+
+
+def _agreed(marks: Sequence[Bools], number: int) -> Bools:
+    """What the comparisons of an exposure with others say together."""
+    large = [np.count_nonzero(mark) > _LARGE_SHARE * number for mark in marks]
+    most = 2 * sum(large) >= len(large)
+    believed = [mark for mark, is_large in zip(marks, large, strict=True) if most or not is_large]
+    return np.asarray(np.logical_or.reduce([np.zeros(number, dtype=bool), *believed]))
+
+
+def _fixed(one: PlacedCatalog, other: PlacedCatalog) -> tuple[Bools, Bools]:
+    """What each of a pair of exposures has at the same pixels as the other but on another sky."""
+    fixed = np.zeros(len(one.x), dtype=bool), np.zeros(len(other.x), dtype=bool)
+    if len(one.x) and len(other.x):
+        tree = KDTree(np.column_stack([other.x, other.y]))
+        distance, partner = tree.query(np.column_stack([one.x, one.y]), distance_upper_bound=_SAME_PLACE)
+        found = np.flatnonzero(np.isfinite(distance))
+        partner = partner[found]
+        moved = separation(one.ra[found], one.dec[found], other.ra[partner], other.dec[partner])
+        artefact = moved > _MOVED * one.pixel_scale
+        fixed[0][found[artefact]] = True
+        fixed[1][partner[artefact]] = True
+    return fixed

@@ -16,6 +16,7 @@ from tweakreg.find.artefacts import fixed_detections
 from tweakreg.find.custom import read_catalog
 from tweakreg.find.finders import find_sources, inside_bounds
 from tweakreg.find.save import write_catalog
+from tweakreg.find.trails import trails
 from tweakreg.observatory.catalogs import custom_catalogs, own_catalog
 from tweakreg.observatory.exposure import ExposureImage, OpenImage
 from tweakreg.observatory.library import ModelLibrary
@@ -94,7 +95,7 @@ def measure(library: ModelLibrary, config: Config) -> Measured:
             measured.append(each)
             count()
     by_user = {index for index, each in enumerate(measured) if each.custom is not None}
-    exposures = _without_artefacts([each.exposure for each in measured], by_user)
+    exposures = _without_artefacts([each.exposure for each in measured], by_user, config.relative.minobj)
     return Measured(
         exposures=_brightest_of_groups(exposures, config.source_selection),
         found={catalog_file(each.exposure.name, config): each.catalog for each in measured if each.custom is None},
@@ -169,8 +170,9 @@ def _measure(image: OpenImage, task: _Task) -> _Image:
     exposure = image.measured(catalog, group, _new_catalog_name(custom, task))
     if config.absolute is not None and config.abs_group_by != "exposure":
         exposure = replace(exposure, tied_as=_part(task, image, config.abs_group_by))
-    if custom is None and image.follows_target and not exposure.problem:
-        exposure = replace(exposure, problem=image.follows_target, refused_as=Outcome.MOVING_TARGET)
+    if custom is None and pixels is not None and not exposure.problem:
+        why = image.follows_target or trails(pixels, catalog)
+        exposure = replace(exposure, problem=why, refused_as=Outcome.MOVING_TARGET) if why else exposure
     if config.draws and pixels is not None:
         exposure = replace(exposure, picture=make_picture(pixels))
     return _Image(exposure=exposure, catalog=catalog, custom=custom, n_outside=n_outside)
@@ -249,8 +251,11 @@ def _check_names(tasks: list[_Task], config: Config) -> None:
             raise OutputError(f"{number} exposures have one name, {name}: {wanted[0]} would write one file for them")
 
 
-def _without_artefacts(exposures: Sequence[ExposureImage], by_user: set[int]) -> list[ExposureImage]:
-    """Leave out detections that stay on the detector while the sky moves; a user's catalog is taken as it is."""
+def _without_artefacts(exposures: Sequence[ExposureImage], by_user: set[int], needed: int) -> list[ExposureImage]:
+    """Leave out detections that stay on the detector while the sky moves; a user's catalog is taken as it is.
+
+    Where they are most, and fewer than `needed` are left, nothing tells them from stars of a sky that did not move.
+    """
     kept = list(exposures)
     ours = [index for index in range(len(kept)) if index not in by_user]
     for index, fixed in zip(ours, fixed_detections([kept[index].placed for index in ours]), strict=True):
@@ -258,6 +263,10 @@ def _without_artefacts(exposures: Sequence[ExposureImage], by_user: set[int]) ->
             name = kept[index].name
             log.info("%s: %d detections stay on the detector while the sky moves: left out", name, fixed.sum())
             kept[index] = kept[index].without(fixed)
+            left = len(fixed) - int(fixed.sum())
+            if left < needed and fixed.sum() > left and not kept[index].problem:
+                why = f"{fixed.sum()} of {len(fixed)} detections, {left} of {needed} sources are left"
+                kept[index] = replace(kept[index], problem=why, refused_as=Outcome.NOT_DITHERED)
     return kept
 
 

@@ -110,6 +110,13 @@ class Outcome(enum.Enum):
         "meta.target.type (TARGTYPE) to FIXED.",
     )
 
+    NOT_DITHERED = _Meaning(
+        "most detections stay on the detector while its WCS moves: artefacts, or a sky that did not move",
+        "Artefacts: flag them in the DQ array, or narrow sharplo and sharphi, so that stars are left. If the telescope "
+        "did not move, the pointing in the file is wrong: mend its WCS, or bring catalogs of the stars with "
+        "use_custom_catalogs, which are taken as they are.",
+    )
+
     @property
     def sentence(self) -> str:
         """What happened, and where it helps, what to change."""

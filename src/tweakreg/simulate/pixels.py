@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import erf
 
 from tweakreg.plane import Bools, Floats
-from tweakreg.simulate.scene import Scene, SimulatedExposure
+from tweakreg.simulate.scene import Scene, SceneConfig, SimulatedExposure
 from tweakreg.wcs.footprint import to_pixels
 
 _FWHM_PER_SIGMA = 2.0 * np.sqrt(2.0 * np.log(2.0))
@@ -26,7 +26,7 @@ def render(scene: Scene, exposure: SimulatedExposure) -> tuple[Floats, Floats, B
     image = np.full((config.size, config.size), config.background)
     if exposure.number not in config.blank:
         x, y = to_pixels(exposure.truth, *scene.at(exposure.epoch))
-        add_stars(image, x, y, scene.flux * (1.0 - config.wings), config.fwhm)
+        add_trails(image, x, y, scene.flux * (1.0 - config.wings), config)
         if config.wings > 0.0:
             add_wings(image, x, y, scene.flux * config.wings, config.fwhm)
         add_galaxies(image, scene, exposure)
@@ -66,6 +66,23 @@ def add_stars(image: Floats, x: Floats, y: Floats, flux: Floats, fwhm: float) ->
     rows, columns = np.broadcast_arrays(rows[:, :, None], columns[:, None, :])
     inside = (rows >= 0) & (rows < ny) & (columns >= 0) & (columns < nx)
     np.add.at(image, (rows[inside], columns[inside]), stamps[inside])
+
+
+def add_trails(image: Floats, x: Floats, y: Floats, flux: Floats, config: SceneConfig) -> None:
+    """Add stars over which the telescope moved to an image in place; points where it did not.
+
+    Parameters
+    ----------
+    image, x, y, flux
+        As for `add_stars`.
+    config : SceneConfig
+        Says how far, and how wide the stars are.
+    """
+    length = float(np.hypot(*config.trail))
+    steps = np.linspace(-0.5, 0.5, max(1, int(np.ceil(4.0 * length))))
+    for step in steps - steps.mean():
+        dx, dy = step * np.array(config.trail)
+        add_stars(image, x + dx, y + dy, flux / len(steps), config.fwhm)
 
 
 def add_wings(image: Floats, x: Floats, y: Floats, flux: Floats, fwhm: float) -> None:

@@ -78,6 +78,8 @@ class SceneConfig:
         Number per detector, unflagged, at the same places in all exposures.
     galaxies : float
         Mean number per detector; they are in no reference catalog.
+    trail : (float, float)
+        How far stars move over the detector during an exposure, pixels along x and y.
     wings : float
         Share of a star's light in wings that fall as ``r**-3``.
     seed : int
@@ -119,6 +121,7 @@ class SceneConfig:
     cosmic_rays: float = 0.0
     hot_pixels: int = 0
     galaxies: float = 0.0
+    trail: tuple[float, float] = (0.0, 0.0)
     wings: float = 0.0
     seed: int = 0
 
