@@ -15,6 +15,7 @@ from scipy import stats
 
 from tweakreg.alignment.match import mutual_pairs
 from tweakreg.alignment.overlap import outline, overlap_areas
+from tweakreg.alignment.register import extra_variance
 from tweakreg.alignment.solver import Component
 from tweakreg.alignment.structure import structure, unpartnered
 from tweakreg.plane import MAS_PER_ARCSEC, Bools, Floats, Ints
@@ -175,8 +176,7 @@ def _weight(catalog: Sources, theirs: Ints, residual: Floats) -> Floats | None:
     if catalog.variance is None or len(residual) == 0:
         return None
     variance = catalog.variance[theirs]
-    own = max(float(np.median(np.sum(residual**2, axis=1)) / (2.0 * np.log(2.0)) - np.median(variance)), 0.0)
-    return np.asarray(1.0 / np.maximum(variance + own, 1e-12))
+    return np.asarray(1.0 / np.maximum(variance + extra_variance(residual, variance), 1e-12))
 
 
 def _corners(footprint: Floats) -> Floats:

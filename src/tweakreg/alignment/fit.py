@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tweakreg.alignment.truncation import inflation
 from tweakreg.errors import SingularFitError
 from tweakreg.plane import Floats
 from tweakreg.records import Affine, Fit, affine_design
@@ -111,12 +112,15 @@ class Clipping:
         Whether clipped stars may not come back.
     normalised : bool
         Whether the weights are inverse variances: a residual then counts in units of its own error.
+    radius : float
+        Pairs are no farther apart than this, arcsec.
     """
 
     nclip: int
     sigma: float
     accumulate: bool = False
     normalised: bool = False
+    radius: float = np.inf
 
 
 def fit_clipped(image: Floats, reference: Floats, weight: Floats | None, geometry: str, clipping: Clipping) -> Fit:
@@ -147,17 +151,19 @@ def fit_clipped(image: Floats, reference: Floats, weight: Floats | None, geometr
     valid = np.ones(len(image), dtype=bool) if weight is None else np.asarray(weight) > 0.0
     used = valid
     seen = {used.tobytes()}
-    passes = []
+    passes, limits, typicals = [], [clipping.radius], []
     for remaining in range(clipping.nclip, -1, -1):
         part = None if weight is None else weight[used]
         affine = fit_affine(image[used], reference[used], part, geometry)
         length = np.linalg.norm(reference - affine(image), axis=1)
         rms = float(np.sqrt(np.average(length[used] ** 2, weights=part)))
         passes.append((int(used.sum()), rms))
-        limit = sigma * rms
+        typical, unit = rms, np.ones(len(length))
         if clipping.normalised and weight is not None:
-            limit = sigma * np.sqrt(np.mean(weight[used] * length[used] ** 2) / np.maximum(weight, 1e-300))
-        keep = valid & (length <= limit + ROUNDING)
+            unit = np.sqrt(np.maximum(weight, 1e-300) / np.median(weight[used]))
+            typical = float(np.sqrt(np.mean((unit * length)[used] ** 2)))
+        typicals.append((passes[-1][0], typical))
+        keep = valid & (unit * length <= sigma * typical + ROUNDING)
         if accumulate:
             keep &= used
         if remaining == 0 or (keep == used).all() or keep.sum() < MIN_STARS[geometry]:
@@ -169,10 +175,11 @@ def fit_clipped(image: Floats, reference: Floats, weight: Floats | None, geometr
                 break
         seen.add(keep.tobytes())
         used = keep
+        limits.append(sigma * typical)
     mae = float(np.average(length[used], weights=part))
     residual = reference[used] - affine(image[used])
     rms_axes = np.sqrt(np.average(residual**2, axis=0, weights=part))
-    covariance = _covariance(image[used], residual, part, affine, geometry)
+    covariance = inflation(limits, typicals) * _covariance(image[used], residual, part, affine, geometry)
     return Fit(
         affine=affine,
         covariance=covariance,

@@ -326,6 +326,7 @@ def _final_fit(image: Sources, reference: Sources, config: StageConfig, pairs: _
             sigma=config.sigma,
             accumulate=config.clip_accum,
             normalised=reference.variance is not None and config.weighted,
+            radius=pairs.radius,
         ),
     )
 

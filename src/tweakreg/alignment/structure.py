@@ -12,6 +12,9 @@ from tweakreg.records import Pattern
 _LEAST = 12
 #: So many cells along a side at most, and so many residuals in each on average at least.
 _MOST_CELLS, _PER_CELL = 4, 8
+#: No residual has more than so many times the weight of the median: a cell must not be one star, whose error may be
+#: larger than its catalog says.
+_MOST_WEIGHT = 4.0
 #: A residual farther than this from the middle of all, in robust standard deviations, is no part of a pattern.
 _FAR = 6.0
 #: Of a Gaussian, the standard deviation over the median of the absolute values.
@@ -59,6 +62,7 @@ def structure(
     places, residual, weight = places[keep], residual[keep], weight[keep]
     if len(residual) < _LEAST:
         return None
+    weight = np.minimum(weight, _MOST_WEIGHT * np.median(weight))
     seen = [_in_cells(places, residual, weight, known), _smooth(places, residual, weight)]
     probability, variance = min(seen, key=lambda each: each[0])
     return Pattern(

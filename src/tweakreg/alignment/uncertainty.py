@@ -43,7 +43,7 @@ def covariances(component: Component, tie: tuple[Match, Fit] | None) -> dict[str
     web = _Web.of(component)
     if tie is None:
         found = np.einsum("gl,lij->gij", web.behind**2, 2.0 * web.own) + 2.0 * web.own
-        found[web.names.index(component.reference)] = 0.0
+        found[0] = 0.0
     else:
         share = (1.0 - 1.0 / len(web.names)) * web.shares
         found = tie[1].covariance + share[:, None, None] * web.own + web.beyond_the_mean(component, *tie)
@@ -61,7 +61,7 @@ class _Web:
     Attributes
     ----------
     names : list of str
-        The G groups, those first that others were matched with.
+        The G groups in the order in which they were placed; the first is the reference.
     own : (G, 6, 6) float array
         Covariance N of each group's noise.
     behind : (G, G) float array
@@ -89,10 +89,11 @@ class _Web:
                 behind[row[name]] += weight * behind[row[neighbour]]
                 if neighbour != component.reference:
                     behind[row[name], row[neighbour]] += weight * np.sqrt(place.seen_once)
-        shares = np.array([component.placings[name].share if name in component.placings else np.nan for name in names])
-        if len(names) > 1:
-            own[row[component.reference]] = own[1:].mean(axis=0)
-            shares[row[component.reference]] = np.nanmean(shares)
+        shares = np.ones(len(names))
+        for name, place in component.placings.items():
+            shares[row[name]] = place.share
+        if component.placings:  # of the reference, nothing else is known
+            own[0], shares[0] = own[1:].mean(axis=0), shares[1:].mean()
         return cls(names=names, own=own, behind=behind, shares=shares)
 
     def beyond_the_mean(self, component: Component, match: Match, tie: Fit) -> Floats:
@@ -104,7 +105,7 @@ class _Web:
         """
         errors = 2.0 * self.own
         apart = np.sqrt(1.0 - self.shares)
-        apart[self.names.index(component.reference)] = 0.0  # the others are off against it
+        apart[0] = 0.0  # the others are off against it
         amplitude = self.behind + np.diag(apart)
         parts = _parts(component, match, tie)
         taken = np.einsum("gl,gij->lij", amplitude, parts)

@@ -35,6 +35,8 @@ class Detector:
         Displacement in the corners, as a share of the size.
     skew : float
         By how much the angle between the axes differs from 90 degrees, degrees.
+    misplaced : (float, float)
+        How far along V2 and V3 it is from where it should be, arcsec.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Detector:
     pixel_scale: float
     distortion: float = 2e-3
     skew: float = 0.0
+    misplaced: tuple[float, float] = (0.0, 0.0)
 
     @property
     def v2_ref(self) -> float:
@@ -144,7 +147,8 @@ def _to_v2v3(detector: Detector) -> Any:
     normalise = (models.Shift(-centre) & models.Shift(-centre)) | (models.Scale(1 / half) & models.Scale(1 / half))
     polynomial = models.Mapping((0, 1, 0, 1)) | forward[0] & forward[1]
     polynomial.inverse = models.Mapping((0, 1, 0, 1)) | backward[0] & backward[1]
-    linear = models.AffineTransformation2D(matrix, translation=(detector.v2_ref, detector.v3_ref))
+    place = (detector.v2_ref + detector.misplaced[0], detector.v3_ref + detector.misplaced[1])
+    linear = models.AffineTransformation2D(matrix, translation=place)
     return normalise | polynomial | linear
 
 

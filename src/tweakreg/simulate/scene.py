@@ -60,8 +60,8 @@ class SceneConfig:
     dither : float
         Exposures lie within this share of the field's size.
     pattern : str
-        'dither'; 'chain' (each overlaps its neighbours by 40 %); 'strip' (by 10 %); or
-        'isolated' (the last one lies apart).
+        'dither'; 'chain' (each overlaps its neighbours by 40 %); 'strip' (by 10 %); 'mosaic' (rows and columns of a
+        square, by 25 %); or 'isolated' (the last one lies apart).
     visit_error, exposure_error : float
         Standard deviation of the pointing error per axis, of a visit and of an exposure in it.
     roll_error : float
@@ -72,6 +72,8 @@ class SceneConfig:
         Exposures without stars.
     extra_errors : tuple of (exposure, east, north, roll)
         Further errors of the pointing of some exposures: arcsec, arcsec, degrees.
+    misplaced : tuple of (exposure, detector, v2, v3)
+        How far detectors are from where the files of some exposures say, arcsec.
     cosmic_rays : float
         Mean number per exposure of a detector, unflagged and different in each.
     hot_pixels : int
@@ -118,6 +120,7 @@ class SceneConfig:
     aberration: bool = False
     blank: tuple[int, ...] = ()
     extra_errors: tuple[tuple[int, float, float, float], ...] = ()
+    misplaced: tuple[tuple[int, str, float, float], ...] = ()
     cosmic_rays: float = 0.0
     hot_pixels: int = 0
     galaxies: float = 0.0
@@ -283,6 +286,8 @@ def make_scene(config: SceneConfig | None = None, **changes: Any) -> Scene:
         said = _pointing(centre, offset + error, aim + turn, v2, v3)
         for detector in detectors:
             factor = 1.0 + 5e-5 if config.aberration else None
+            off = [(v2, v3) for which, name, v2, v3 in config.misplaced if (which, name) == (number, detector.name)]
+            real = replace(detector, skew=config.skew, misplaced=off[0] if off else (0.0, 0.0))
             exposures.append(
                 SimulatedExposure(
                     filename=f"{visit_name}_{number + 1:05d}_{detector.name.lower()}_cal.fits",
@@ -290,7 +295,7 @@ def make_scene(config: SceneConfig | None = None, **changes: Any) -> Scene:
                     number=number,
                     visit=visit,
                     epoch=_EPOCH + (config.visit_years[visit] if config.visit_years else 0.0),
-                    truth=make_wcs(replace(detector, skew=config.skew), truth, aberration=factor),
+                    truth=make_wcs(real, truth, aberration=factor),
                     wcs=make_wcs(detector, said, aberration=factor),
                     pointing=said,
                 )
@@ -353,10 +358,15 @@ def _offsets(config: SceneConfig, rng: np.random.Generator) -> Floats:
         along = step * width * np.arange(config.n_exposures)
         angle = np.radians(config.roll)
         offsets += along[:, None] * [np.cos(angle), -np.sin(angle)]
+    elif config.pattern == "mosaic":
+        side = int(np.ceil(np.sqrt(config.n_exposures)))
+        place = 0.75 * width * np.column_stack(np.divmod(np.arange(config.n_exposures), side))
+        cos, sin = np.cos(np.radians(config.roll)), np.sin(np.radians(config.roll))
+        offsets += place @ np.array([[cos, -sin], [sin, cos]])
     elif config.pattern == "isolated":
         offsets[-1] += 4.0 * width
     elif config.pattern != "dither":
-        raise ValueError(f"pattern = {config.pattern!r}: must be 'dither', 'chain', 'strip' or 'isolated'")
+        raise ValueError(f"pattern = {config.pattern!r}: must be 'dither', 'chain', 'strip', 'mosaic' or 'isolated'")
     return np.asarray(offsets)
 
 
