@@ -38,8 +38,8 @@ class Aligned:
         known = self.alignment.relative
         return np.array([g in known and self.alignment.status(g) is Status.COMPLETE for g in self.groups])
 
-    def errors(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Of the images whose stage is aligned: places on the sky (I, 5, 2), errors, stated variances, arcsec.
+    def errors(self, only: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Places on the sky (I, 5, 2), errors, stated variances, arcsec: of some images, or of those that are aligned.
 
         In relative mode against where the reference exposure's WCS, which is wrong itself, puts the same stars.
         """
@@ -47,15 +47,16 @@ class Aligned:
         far = size - 1.0
         x, y = np.array([[far / 2, far / 2], [0.0, 0.0], [far, 0.0], [far, far], [0.0, far]]).T
         first = self._reference()
+        stages = self.alignment.absolute if self.absolute else self.alignment.relative
+        aligned = [g in stages and stages[g].outcome is Outcome.ALIGNED for g in self.groups]
+        chosen = aligned if only is None else only
         rows = []
-        for exposure, group in zip(self.scene.exposures, self.groups, strict=True):
-            stages = self.alignment.absolute if self.absolute else self.alignment.relative
-            if group not in stages or stages[group].outcome is not Outcome.ALIGNED:
+        for exposure, group, wanted in zip(self.scene.exposures, self.groups, chosen, strict=True):
+            if not wanted:
                 continue
             sky = exposure.truth(x, y, with_bounding_box=False)
             expected = place = plane.project(*sky)
             if not self.absolute:
-                assert first is not None
                 seen = first.wcs(*to_pixels(first.truth, *sky), with_bounding_box=False)
                 expected = plane.project(*seen)
             before = plane.project(*exposure.wcs(x, y, with_bounding_box=False))
@@ -72,10 +73,12 @@ class Aligned:
         _, error, variance = self.errors()
         return error / np.sqrt(variance)
 
-    def _reference(self) -> SimulatedExposure | None:
+    def _reference(self) -> SimulatedExposure:
         pairs = zip(self.scene.exposures, self.groups, strict=True)
         relative = self.alignment.relative
-        return next((e for e, g in pairs if g in relative and relative[g].outcome is Outcome.REFERENCE), None)
+        return next(
+            (e for e, g in pairs if g in relative and relative[g].outcome is Outcome.REFERENCE), self.scene.exposures[0]
+        )
 
 
 def align_scene(

@@ -2,15 +2,16 @@
 
     python benchmarks/trust.py [--seeds 10] [--jobs 2] [kind ...]
 
-On catalogs, without pixels. An image is wrong if, where it is COMPLETE, some place of it is off by more than 5 mas
-and by more than five times the stated error of that place. In relative mode a scale, a turn and what each place of a
-detector is off by in all exposures alike do not count: no exposure can see them. What positions alone cannot decide
-is marked so.
+On catalogs, and the last kinds from pixels. An image is wrong if, where it is COMPLETE, some place of it is off by more
+than 5 mas and by more than five times the stated error of that place. In relative mode a scale, a turn and what each
+place of a detector is off by in all exposures alike do not count: no exposure can see them. What positions alone cannot
+decide is marked so.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
+from scenes import align_scene
 
 from tweakreg import align_on_plane
 from tweakreg.alignment.solver import Order
@@ -26,15 +28,19 @@ from tweakreg.records import (
     Affine,
     Alignment,
     EpochCatalog,
+    Outcome,
     PlacedCatalog,
     PlaneCatalog,
     PlaneImage,
+    Selection,
     Sources,
     Stage,
     StageConfig,
     Status,
     TangentPlane,
 )
+from tweakreg.reference.table import catalog_of
+from tweakreg.simulate import Scene, make_scene
 from tweakreg.spec import DEFAULTS
 
 PLANE = TangentPlane(ra=10.0, dec=20.0)
@@ -348,6 +354,66 @@ def large_noise(rng):
     return replace(plain(rng), noise=0.2, catalog_noise=0.2, pointing=0.3)
 
 
+def _scene(seed: int, **config) -> tuple[Scene, np.random.Generator]:
+    rng = np.random.default_rng((seed, 3))
+    n_stars = float(10.0 ** rng.uniform(1.5, 2.3))
+    values = {"size": 256, "n_exposures": 3, "n_stars": n_stars, "seed": seed, "fwhm": float(rng.uniform(1.6, 2.6))}
+    return make_scene(**values | config), rng
+
+
+def member_off(seed):
+    """One detector of one exposure, or of all, is off by 0.02 to 20 pixels."""
+    rng = np.random.default_rng((seed, 4))
+    angle, size = rng.uniform(0.0, 2.0 * np.pi), 0.031 * 10.0 ** rng.uniform(np.log10(0.02), np.log10(20.0))
+    step = size * np.cos(angle), size * np.sin(angle)
+    which = range(3) if rng.uniform() < 0.3 else [int(rng.integers(3))]
+    misplaced = tuple((number, "NRCA2", *step) for number in which)
+    return _scene(seed, detectors=("NRCA1", "NRCA2", "NRCA3"), misplaced=misplaced)[0], {}
+
+
+def dithers_as_a_group(seed):
+    """Overlapping exposures that are one group by their keywords; one of them is off."""
+    rng = np.random.default_rng((seed, 4))
+    angle, size = rng.uniform(0.0, 2.0 * np.pi), 0.031 * 10.0 ** rng.uniform(np.log10(0.02), np.log10(20.0))
+    error = (int(rng.integers(2, 5)), size * np.cos(angle), size * np.sin(angle), 0.0)
+    scene, _ = _scene(seed, n_exposures=5, extra_errors=(error,), exposure_error=0.0)
+
+    def one_group(model, exposure):
+        model.meta.observation.exposure_number = str(min(exposure.number, 2) + 1)
+
+    return scene, {"change": one_group}
+
+
+def trails(seed):
+    """The telescope moved, and the files do not say so."""
+    rng = np.random.default_rng((seed, 4))
+    angle, length = rng.uniform(0.0, 2.0 * np.pi), 10.0 ** rng.uniform(0.7, 1.6)
+    scene, _ = _scene(seed, trail=(length * np.cos(angle), length * np.sin(angle)), n_stars=150.0)
+    return scene, {"roundlo": -2.0, "roundhi": 2.0, "minobj": 8, "abs_minobj": 8}
+
+
+def no_time(seed):
+    """Times of -999 in the files, and a catalog with motions."""
+    scene, _ = _scene(seed, motion=5.0, common_motion=(4.0, -3.0))
+
+    def timeless(model, exposure):
+        model.meta.exposure.mid_time = model.meta.exposure.start_time = model.meta.exposure.end_time = -999.0
+
+    return scene, {"change": timeless, "noise": 0.02}
+
+
+def hot_detector(seed):
+    """Up to seven hot pixels that look like stars for each star."""
+    rng = np.random.default_rng((seed, 4))
+    n_stars = float(rng.uniform(15, 40))
+    scene, _ = _scene(seed, n_stars=n_stars, hot_pixels=int(n_stars * rng.uniform(1, 7)), dither=0.2)
+    return scene, {"minobj": 8, "abs_minobj": 8}
+
+
+PIXELS = {
+    "member off": member_off, "dithers as a group": dithers_as_a_group, "trails": trails, "no time": no_time,
+    "hot detector": hot_detector,
+}  # fmt: skip
 KINDS = {
     "plain": plain, "clustered": clustered, "double": double, "ring": ring, "scale": scale, "distortion": distortion,
     "eight detectors": eight_detectors, "one detector": one_detector, "dithers in one group": dithers_in_one_group,
@@ -470,8 +536,34 @@ def without_common(truth: np.ndarray, error: np.ndarray, number: np.ndarray) -> 
     return (flat - design @ solution).reshape(images, places, 2)
 
 
+def judge_scene(kind: str, absolute: bool, seed: int) -> tuple[int, int, int, int]:
+    """The same for a scene that goes through the pipeline."""
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    scene, options = PIXELS[kind](seed)
+    reference = None
+    if absolute:
+        reference = catalog_of(scene.gaia(), "gaia", Selection.of_reference(), name="gaia", provenance="")
+    aligned = align_scene(scene, reference, **options)
+    complete = aligned.complete
+    place, error, variance = aligned.errors(only=complete)
+    if not absolute and len(error):
+        # Where a place of a detector is off in all exposures alike, none of them can see it.
+        names = [exposure.detector.name for exposure in scene.exposures]
+        number = np.unique(np.array(names)[complete], return_inverse=True)[1]
+        error = without_common(place, error, number)
+        variance = variance + np.median(variance, axis=0)
+    size = np.linalg.norm(error, axis=2)
+    bad = (size > WRONG) & (size > 5.0 * np.sqrt(variance.sum(axis=2)))
+    stages = aligned.alignment.absolute if absolute else aligned.alignment.relative
+    refused = sum(group in stages and stages[group].outcome is Outcome.MISFIT for group in aligned.groups)
+    return len(complete), int(complete.sum()), int(bad.any(axis=1).sum()), refused
+
+
 def judge(kind: str, absolute: bool, seed: int) -> tuple[int, int, int, int]:
     """Images, COMPLETE ones, wrong ones, refused as MISFIT."""
+    if kind in PIXELS:
+        return judge_scene(kind, absolute, seed)
     warnings.simplefilter("ignore")
     rng = np.random.default_rng((seed, sum(map(ord, kind))))
     made = KINDS[kind](rng)
@@ -482,24 +574,25 @@ def judge(kind: str, absolute: bool, seed: int) -> tuple[int, int, int, int]:
     alignment = align_on_plane(images, PLANE, stages[0], stages[1] if absolute else None, known, order=order)
     complete, wrong = wrong_images(made, errors, alignment, absolute)
     results = alignment.absolute if absolute else alignment.relative
-    refused = sum(results[image.group].outcome.name == "MISFIT" for image in images)
+    refused = sum(results[image.group].outcome is Outcome.MISFIT for image in images)
     return len(images), complete, wrong, refused
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("kind", nargs="*", help=f"of {', '.join(KINDS)}; all by default")
+    parser.add_argument("kind", nargs="*", help=f"of {', '.join([*KINDS, *PIXELS])}; all by default")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     print(f"{'kind':24} {'mode':9} images complete  wrong misfit")
     with ProcessPoolExecutor(options.jobs) as pool:
-        for kind in options.kind or KINDS:
+        for kind in options.kind or [*KINDS, *PIXELS]:
             for absolute in (False, True):
                 rows = np.array(list(pool.map(partial(judge, kind, absolute), range(options.seeds))))
                 total, complete, wrong, refused = rows.sum(axis=0)
                 note = " (positions alone cannot decide)" if kind in UNDECIDABLE else ""
                 note = f" false alarms {refused / total:.1%}" if kind in RIGHT else note
+                note += f" seeds {np.flatnonzero(rows[:, 2]).tolist()}" if wrong else ""
                 mode = "absolute" if absolute else "relative"
                 print(f"{kind:24} {mode:9} {total:6d} {complete:8d} {wrong:6d} {refused:6d}{note}", flush=True)
 

@@ -14,10 +14,11 @@ import numpy as np
 from scipy import stats
 
 from tweakreg.alignment.match import mutual_pairs
+from tweakreg.alignment.members import Disagreement, disagreements
 from tweakreg.alignment.overlap import outline, overlap_areas
 from tweakreg.alignment.register import extra_variance
 from tweakreg.alignment.solver import Component
-from tweakreg.alignment.structure import structure, unpartnered
+from tweakreg.alignment.structure import GROUP, structure, unpartnered
 from tweakreg.plane import MAS_PER_ARCSEC, Bools, Floats, Ints
 from tweakreg.records import Alignment, Detail, Outcome, Pattern, PlaneImage, Sources, Stage, StageConfig
 
@@ -106,14 +107,32 @@ def examined(
         seen[group] = list(_looks(group, parts, alignment, component, config, catalogs.get(group)))
     rates = [look.n_partners / look.n_expected for looks in seen.values() for look in looks if look.n_expected]
     for group, looks in seen.items():
-        for look in looks:
-            if look.found is not None and look.found.probability < _SIGNIFICANT:
-                patterns[group, look.image.name] = look.found
-        reason = _untied(looks, max(rates, default=0.0)) or _misfit(looks, config)
+        between = list(disagreements(members[group], config))
+        patterns |= {(group, name): each for name, each in _patterns(looks, between).items()}
+        untied = _untied(looks, max(rates, default=0.0)) if component is None else None
+        reason = untied or _misfit(looks, config) or _disagree(between, looks, config)
         if reason is not None:
             misfits[group] = reason
     refused = _refused(alignment, misfits, relative=component is not None)
     return replace(refused, patterns={**alignment.patterns, **patterns})
+
+
+def _patterns(looks: Sequence[_Look], between: Sequence[Disagreement]) -> dict[str, Pattern]:
+    """What is significant in the residuals of each image of a group; of two patterns the larger one."""
+    seen = [(look.image.name, look.found) for look in looks if look.found is not None]
+    for each in between:
+        # Nothing says which of the two is off.
+        half = Pattern(variance=(each.offset / 2.0) ** 2, term="shift", probability=each.probability)
+        seen += [(each.first.name, half), (each.second.name, half)]
+    significant = [(name, pattern) for name, pattern in seen if pattern.probability < _SIGNIFICANT]
+    found = dict(sorted(significant, key=lambda each: each[1].size))
+    if found:
+        # One correction for all: what is off in one image has drawn the others.
+        mean = sum((each.variance for each in found.values()), np.zeros(2)) / len(looks)
+        least = min(each.probability for each in found.values())
+        drawn = Pattern(variance=mean, term=GROUP, probability=least)
+        found |= {look.image.name: drawn for look in looks if look.image.name not in found}
+    return found
 
 
 def _looks(
@@ -126,6 +145,11 @@ def _looks(
 ) -> Iterator[_Look]:
     correction = alignment.corrections[group]
     stage = alignment.relative[group] if component is not None else alignment.absolute[group]
+    if component is not None:
+        known = _Known.of_others(component, group)
+    else:
+        assert catalog is not None
+        known = _Known.of_catalog(catalog)
     for image in parts:
         ours = correction(image.sources.xy)
         radius = _REACH_PIXELS * image.pixel_scale
@@ -133,31 +157,67 @@ def _looks(
             radius = max(radius, _REACH * stage.match.radius)
         radius = min(radius, config.tolerance)
         centre = image.footprint.mean(axis=0, keepdims=True)
-        known = np.diagonal(alignment.covariance_at(group, centre)[0])
-        if component is not None:
-            stars, counts = component.stars.sources, component.stars.detections
-            mine, theirs = _pairs(ours, stars.xy, radius, isolation=0.0)
-            # A star seen by no other tells nothing; the mean holds the detection itself.
-            others = counts[theirs] > 1.5
-            mine, theirs = mine[others], theirs[others]
-            share = counts[theirs] / (counts[theirs] - 1.0)
-            residual = (stars.xy[theirs] - ours[mine]) * share[:, None]
-            weight: Floats | None = 1.0 - 1.0 / counts[theirs]
-            n_expected = 0
-        else:
-            assert catalog is not None
-            mine, theirs = _pairs(ours, catalog.xy, radius, isolation=radius)
-            residual = catalog.xy[theirs] - ours[mine]
-            weight = _weight(catalog, theirs, residual)
-            n_expected = int(_inside(correction(image.footprint), catalog.xy).sum())
-        places = _places(image.footprint, image.sources.xy[mine])
+        stated = np.diagonal(alignment.covariance_at(group, centre)[0])
+        mine, theirs = _pairs(ours, known.xy, radius, isolation=0.0 if known.fixed is not None else radius)
+        residual = (known.xy[theirs] - ours[mine]) * known.stretch[theirs, None]
+        # An image without sources has no partners, wherever it is.
+        n_expected = min(len(ours), int(_inside(correction(image.footprint), known.xy).sum()))
         yield _Look(
             image=image,
-            found=structure(places, residual, weight, known),
+            found=structure(
+                _places(image.footprint, image.sources.xy[mine]), residual, known.weight(theirs, residual), stated
+            ),
             n_partners=len(mine),
             n_expected=n_expected,
             by_chance=len(ours) * n_expected * np.pi * radius**2 / outline(image).area,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """Stars against which a group is held.
+
+    Attributes
+    ----------
+    xy : (M, 2) float array
+        Corrected, arcsec.
+    stretch : (M,) float array
+        A residual times this is one against what others saw, where the star is a mean that holds the detection itself.
+    fixed : (M,) float array or None
+        Inverse variances up to a factor.
+    variance : (M,) float array or None
+        Of a catalog, arcsec squared.
+    """
+
+    xy: Floats
+    stretch: Floats
+    fixed: Floats | None = None
+    variance: Floats | None = None
+
+    @classmethod
+    def of_others(cls, component: Component, group: str) -> _Known:
+        """The stars that other groups saw: one seen by no other tells nothing."""
+        counts = component.stars.detections
+        own = np.zeros(len(counts))
+        own[component.seen[group][component.seen[group] >= 0]] = 1.0
+        others = counts - own
+        seen = others > 0.5
+        counts, others = counts[seen], others[seen]
+        return cls(xy=component.stars.sources.xy[seen], stretch=counts / others, fixed=others / (others + 1.0))
+
+    @classmethod
+    def of_catalog(cls, catalog: Sources) -> _Known:
+        """The stars of the reference catalog."""
+        return cls(xy=catalog.xy, stretch=np.ones(len(catalog)), variance=catalog.variance)
+
+    def weight(self, which: Ints, residual: Floats) -> Floats | None:
+        """Of residuals: those of a catalog have its variance, and what they scatter beyond."""
+        if self.fixed is not None:
+            return self.fixed[which]
+        if self.variance is None or len(residual) == 0:
+            return None
+        variance = self.variance[which]
+        return np.asarray(1.0 / np.maximum(variance + extra_variance(residual, variance), 1e-12))
 
 
 def _pairs(ours: Floats, theirs: Floats, radius: float, isolation: float) -> tuple[Ints, Ints]:
@@ -169,14 +229,6 @@ def _pairs(ours: Floats, theirs: Floats, radius: float, isolation: float) -> tup
     near = np.flatnonzero(((theirs >= low) & (theirs <= high)).all(axis=1))
     mine, partner = mutual_pairs(ours, theirs[near], radius, isolation)
     return mine, near[partner]
-
-
-def _weight(catalog: Sources, theirs: Ints, residual: Floats) -> Floats | None:
-    """Inverse variances: those of the catalog, and what the residuals scatter beyond."""
-    if catalog.variance is None or len(residual) == 0:
-        return None
-    variance = catalog.variance[theirs]
-    return np.asarray(1.0 / np.maximum(variance + extra_variance(residual, variance), 1e-12))
 
 
 def _corners(footprint: Floats) -> Floats:
@@ -248,6 +300,19 @@ def _misfit(looks: Sequence[_Look], config: StageConfig) -> Detail | None:
     words = "{images} of {total} images, up to {size:.1f} mas: " + what
     size = worst.found.size * MAS_PER_ARCSEC
     return Detail(words, {"images": len(bad), "total": len(looks), "size": size})
+
+
+def _disagree(between: Sequence[Disagreement], looks: Sequence[_Look], config: StageConfig) -> Detail | None:
+    """Why images of a group that lie on each other do not fit, if so."""
+    sizes = [float(np.sqrt(np.mean(each.offset**2))) if each.probability < _CERTAIN else 0.0 for each in between]
+    if not sizes:
+        return None
+    worst = between[int(np.argmax(sizes))]
+    if max(sizes) <= config.max_misfit * worst.first.pixel_scale:
+        return None
+    words = f"{worst.first.name} and {worst.second.name} have their common stars {{size:.1f}} mas apart: "
+    words += _apart(worst.second, [look.image for look in looks], config)
+    return Detail(words, {"size": max(sizes) * MAS_PER_ARCSEC})
 
 
 def _prefix(config: StageConfig) -> str:

@@ -12,14 +12,13 @@ from tweakreg.records import Pattern
 _LEAST = 12
 #: So many cells along a side at most, and so many residuals in each on average at least.
 _MOST_CELLS, _PER_CELL = 4, 8
-#: No residual has more than so many times the weight of the median: a cell must not be one star, whose error may be
-#: larger than its catalog says.
-_MOST_WEIGHT = 4.0
 #: A residual farther than this from the middle of all, in robust standard deviations, is no part of a pattern.
 _FAR = 6.0
 #: Of a Gaussian, the standard deviation over the median of the absolute values.
 _MAD = 1.4826
 
+#: The term of an image that has no pattern itself, but others of its group.
+GROUP = "group"
 #: Terms that may explain a shape, from the simplest on: which powers of x and y each has.
 TERMS = {
     "shift": ((0, 0),),
@@ -51,19 +50,22 @@ def structure(
 
     Notes
     -----
-    The image is divided into cells; the squares of their mean residuals over their variances add up to a chi-squared,
-    an F-statistic as the variance of a residual is taken from within the cells. What the means have beyond
+    The image is divided into cells. If no residual points anywhere in particular, whatever its length, the weighted sum
+    of those in a cell has the sum of their squares as its mean square, and over it, it is distributed as an exponential
+    (a random walk of Rayleigh's; of few steps it has a shorter tail): over the cells these add up to a gamma
+    distribution. So neither errors of unknown size nor wrong weights make a pattern. What the means have beyond
     their noise is the pattern's mean square. It needs no model of the pattern, and costs no star of a fit. Few
-    residuals do not fill cells: a polynomial of second order is asked as well, and the probability is that of
-    the better of two.
+    residuals do not fill cells: the scores of a polynomial of second order are asked in the same way. The whole
+    image as one cell is asked as well, and the probability is that of the best of three.
     """
     weight = np.ones(len(residual)) if weight is None else np.asarray(weight, dtype=float)
     keep = _near(residual) & (weight > 0.0)
     places, residual, weight = places[keep], residual[keep], weight[keep]
     if len(residual) < _LEAST:
         return None
-    weight = np.minimum(weight, _MOST_WEIGHT * np.median(weight))
-    seen = [_in_cells(places, residual, weight, known), _smooth(places, residual, weight)]
+    side = int(np.clip(np.sqrt(len(residual) / _PER_CELL), 1, _MOST_CELLS))
+    seen = [_in_cells(places, residual, weight, known, each) for each in {1, side}]
+    seen.append(_smooth(places, residual, weight))
     probability, variance = min(seen, key=lambda each: each[0])
     return Pattern(
         probability=min(1.0, len(seen) * probability),
@@ -72,9 +74,10 @@ def structure(
     )
 
 
-def _in_cells(places: Floats, residual: Floats, weight: Floats, known: Floats | float) -> tuple[float, Floats]:
+def _in_cells(
+    places: Floats, residual: Floats, weight: Floats, known: Floats | float, side: int
+) -> tuple[float, Floats]:
     """Probability that noise makes the means of cells differ from 0 as much, and their mean square beyond it."""
-    side = int(np.clip(np.sqrt(len(residual) / _PER_CELL), 1, _MOST_CELLS))
     index = np.clip((places * side).astype(int), 0, side - 1)
     cell = np.unique(index[:, 0] * side + index[:, 1], return_inverse=True)[1]
     total = np.bincount(cell, weight)
@@ -82,30 +85,41 @@ def _in_cells(places: Floats, residual: Floats, weight: Floats, known: Floats | 
     freedom = len(residual) - len(total)
     noise = np.sum(weight[:, None] * (residual - mean[cell]) ** 2) / (2 * freedom)
     variance = max(float(noise), 1e-24) / total[:, None] + known
-    statistic = float(np.mean(mean**2 / variance))
+    square = np.bincount(cell, weight**2 * np.sum(residual**2, axis=1)) + total**2 * np.sum(known * np.ones(2))
+    statistic = float(np.sum(np.sum((total[:, None] * mean) ** 2, axis=1) / np.maximum(square, 1e-300)))
     share = total / total.sum()
     beyond = np.maximum(0.0, np.sum(share[:, None] * (mean**2 - variance), axis=0))
-    return float(stats.f.sf(statistic, 2 * len(total), 2 * freedom)), beyond
+    return float(stats.gamma.sf(statistic, len(total))), beyond
 
 
 def _smooth(places: Floats, residual: Floats, weight: Floats) -> tuple[float, Floats]:
     """The same for a polynomial of second order beyond the mean: what few residuals can tell."""
-    middle = np.average(residual, axis=0, weights=weight)
     fitted, n_terms = _fitted(places, residual, weight, "distortion")
     freedom = len(residual) - n_terms
     if freedom < _LEAST // 2:
         return 1.0, np.zeros(2)
+    middle = np.average(residual, axis=0, weights=weight)
     noise = np.sum(weight[:, None] * (residual - fitted) ** 2) / (2 * freedom)
     taken = np.sum(weight[:, None] * (fitted - middle) ** 2, axis=0)
-    statistic = float(np.mean(taken / (n_terms - 1) / max(float(noise), 1e-24)))
     beyond = np.maximum(0.0, (taken - (n_terms - 1) * noise) / weight.sum())
-    return float(stats.f.sf(statistic, 2 * (n_terms - 1), 2 * freedom)), beyond
+    powers = _powers(places, "distortion")[:, 1:]
+    powers = powers - np.average(powers, axis=0, weights=weight)
+    left = residual - middle
+    score = (weight[:, None] * powers).T @ left
+    scatter = (powers * (weight**2 * np.sum(left**2, axis=1))[:, None]).T @ powers
+    statistic = float(np.sum(score * (np.linalg.pinv(scatter, hermitian=True) @ score)))
+    return float(stats.gamma.sf(statistic, n_terms - 1)), beyond
+
+
+def _powers(places: Floats, term: str) -> Floats:
+    """The powers of x and y of a term, (N, P)."""
+    x, y = (2.0 * places - 1.0).T
+    return np.stack([x**a * y**b for a, b in TERMS[term]], axis=1)
 
 
 def _fitted(places: Floats, residual: Floats, weight: Floats, term: str) -> tuple[Floats, int]:
     """What a term explains of each residual, and how many numbers it has per axis."""
-    x, y = (2.0 * places - 1.0).T
-    design = np.stack([x**a * y**b for a, b in TERMS[term]], axis=1)
+    design = _powers(places, term)
     root = np.sqrt(weight)[:, None]
     solution = np.linalg.lstsq(root * design, root * residual, rcond=None)[0]
     return np.asarray(design @ solution), int(np.linalg.matrix_rank(design))

@@ -160,7 +160,8 @@ class Pattern:
     variance : (2,) float array
         Mean square to the east and north, arcsec squared.
     term : str
-        What explains most of it: 'shift', 'scale and rotation' or 'distortion'.
+        What explains most of it: 'shift', 'scale and rotation' or 'distortion'; 'group' if it is in other images of the
+        group, whose correction is one.
     probability : float
         That noise alone does the same.
     """
