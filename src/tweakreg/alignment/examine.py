@@ -18,9 +18,9 @@ from tweakreg.alignment.members import Disagreement, disagreements
 from tweakreg.alignment.overlap import outline, overlap_areas
 from tweakreg.alignment.register import extra_variance
 from tweakreg.alignment.solver import Component
-from tweakreg.alignment.structure import GROUP, structure, unpartnered
+from tweakreg.alignment.structure import structure, unpartnered
 from tweakreg.plane import MAS_PER_ARCSEC, Bools, Floats, Ints
-from tweakreg.records import Alignment, Detail, Outcome, Pattern, PlaneImage, Sources, Stage, StageConfig
+from tweakreg.records import GROUP, Alignment, Detail, Outcome, Pattern, PlaneImage, Sources, Stage, StageConfig
 
 #: A pattern that noise makes this rarely is in the stated error; one that it makes this rarely may be a misfit.
 _SIGNIFICANT, _CERTAIN = 1e-3, 1e-5

@@ -17,8 +17,6 @@ _FAR = 6.0
 #: Of a Gaussian, the standard deviation over the median of the absolute values.
 _MAD = 1.4826
 
-#: The term of an image that has no pattern itself, but others of its group.
-GROUP = "group"
 #: Terms that may explain a shape, from the simplest on: which powers of x and y each has.
 TERMS = {
     "shift": ((0, 0),),

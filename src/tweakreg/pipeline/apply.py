@@ -14,7 +14,7 @@ from tweakreg.parameters import Config
 from tweakreg.pipeline.result import Change, ImageResult
 from tweakreg.progress import progress
 from tweakreg.records import Alignment, Outcome, StageResult
-from tweakreg.report.lines import pattern_line, result_line
+from tweakreg.report.lines import run_lines
 from tweakreg.results.record import KEYWORDS, Origins, image_record, keywords, not_alignable
 from tweakreg.results.tree import to_tree
 
@@ -97,12 +97,9 @@ def apply(
             library.put_back(model, index, changed=True)
             del model, image
             done.append(result)
-            for stage in result.record.asked:
-                level = logging.INFO if stage.outcome.succeeded else logging.WARNING
-                log.log(level, result_line(exposure.name, stage))
-            if result.record.pattern is not None:
-                log.warning("%s", pattern_line(result.record))
             count()
+    for good, line in run_lines([each.record for each in done]):
+        log.log(logging.INFO if good else logging.WARNING, "%s", line)
     return done
 
 

@@ -6,6 +6,7 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from astropy.table import Table
@@ -144,6 +145,8 @@ def save_plots(run: Run, directory: Path) -> list[Path]:
 def save_report(run: Run, directory: Path) -> list[Path]:
     """Write the page about the run; arguments and result as for `save_all`."""
     path = directory / f"{run.name}_report.html"
+    # What asks to be looked at comes first.
+    run = replace(run, images=sorted(run.images, key=lambda each: not each.record.flagged))
     tasks = [list(each.views) for each in run.images]
     with staging(directory) as temporary, quick_collection(), progress(len(run.images), "report") as count:
 

@@ -1,7 +1,7 @@
 """The records that pass between the rooms of the package."""
 
 from tweakreg.plane import TangentPlane
-from tweakreg.records.alignment import Alignment, Fit, Match, OffsetPeak, Pattern, StageResult
+from tweakreg.records.alignment import GROUP, Alignment, Fit, Match, OffsetPeak, Pattern, StageResult
 from tweakreg.records.catalogs import (
     EpochCatalog,
     PlacedCatalog,
@@ -18,6 +18,7 @@ from tweakreg.records.pixels import Picture, Pixels
 from tweakreg.records.settings import FindConfig, Selection, SipConfig, StageConfig
 
 __all__ = [
+    "GROUP",
     "Affine",
     "Alignment",
     "Detail",

@@ -151,6 +151,10 @@ class StageResult:
     peak: OffsetPeak | None = None
 
 
+#: The term of an image that has no pattern itself, but others of its group.
+GROUP = "group"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pattern:
     """What the residuals of an image have beyond noise.

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from tweakreg.records import Outcome, Stage
-from tweakreg.results.record import FitRecord, ImageRecord, StageRecord
+from tweakreg.records import GROUP, Outcome, Stage
+from tweakreg.results.record import FitRecord, ImageRecord, PatternRecord, StageRecord
 
 
 def result_line(name: str, stage: StageRecord) -> str:
@@ -39,13 +39,39 @@ def _fit_text(stage: StageRecord, fit: FitRecord) -> str:
     )
 
 
-def pattern_line(record: ImageRecord) -> str:
-    """What the residuals of an image have beyond noise; empty for nothing."""
-    pattern = record.pattern
-    if pattern is None:
-        return ""
+def run_lines(records: Sequence[ImageRecord]) -> Iterator[tuple[bool, str]]:
+    """What happened to all images: whether it is as it should be, and the line.
+
+    Parameters
+    ----------
+    records : sequence of ImageRecord
+        Of all images.
+
+    Yields
+    ------
+    (bool, str)
+        A line per image and stage, or one for all images of a group that it is true of; then its pattern, if any.
+    """
+    sharing: dict[tuple[str, str], list[str]] = {}
+    for record in records:
+        for stage in record.asked:
+            sharing.setdefault((record.group, result_line("", stage)), []).append(record.name)
+    told = set()
+    for record in records:
+        for stage in record.asked:
+            key = record.group, result_line("", stage)
+            if key not in told:
+                names = sharing[key]
+                some = names[0] if len(names) == 1 else f"group {record.group} ({len(names)} images)"
+                yield stage.outcome.succeeded, result_line(some, stage)
+            told.add(key)
+        if record.pattern is not None and record.pattern.term != GROUP:
+            yield False, _pattern_text(record.name, record.pattern)
+
+
+def _pattern_text(name: str, pattern: PatternRecord) -> str:
     return (
-        f"{record.name}: its residuals have a pattern of {pattern.size:.2f} mas ({pattern.term}, "
+        f"{name}: its residuals have a pattern of {pattern.size:.2f} mas ({pattern.term}, "
         f"p = {pattern.probability:.1g}), which is in the stated error"
     )
 

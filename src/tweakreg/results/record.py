@@ -315,6 +315,11 @@ class ImageRecord:
         return self.status is Status.COMPLETE
 
     @property
+    def flagged(self) -> bool:
+        """Whether it asks to be looked at: it is not complete, or its residuals have a pattern."""
+        return not self.complete or self.pattern is not None
+
+    @property
     def deciding(self) -> StageRecord:
         """The absolute stage where that aligned the image, otherwise the relative one."""
         return self.absolute if self.absolute.aligned else self.relative
