@@ -325,8 +325,10 @@ def test_the_page_sorts(page):
 
 
 def test_a_link_opens_the_plots_of_an_image(page):
-    page.locator("#images tbody a").nth(0).click()
-    details = page.locator("#image-0")
+    first = page.locator("#plots details[open]").count()  # after those that are open
+    details = page.locator(f"#image-{first}")
+    assert details.get_attribute("open") is None
+    page.locator("#images tbody a").nth(first).click()
     assert details.get_attribute("open") is not None
     images = details.locator("img")
     assert images.count() == 5
@@ -344,11 +346,18 @@ def test_a_link_opens_the_plots_again(page):
     assert details.get_attribute("open") is not None
 
 
+def test_what_asks_to_be_looked_at_comes_first_and_open(page):
+    badges = page.locator("#plots details > summary .badge").all_inner_texts()
+    assert badges == sorted(badges, key="COMPLETE".__eq__)
+    assert page.locator("#plots details[open]").count() == badges.count("FAILED") > 0
+
+
 def test_all_plots_are_printed(page):
+    before = page.locator("#plots details[open]").count()
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.locator("#plots details:not([open])").count() == 0
     page.evaluate("dispatchEvent(new Event('afterprint'))")
-    assert page.locator("#plots details[open]").count() == 0
+    assert page.locator("#plots details[open]").count() == before
 
 
 def test_names_are_escaped(page):

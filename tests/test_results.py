@@ -56,7 +56,7 @@ def test_the_same_numbers_everywhere(results):
             for key in ("rms", "mae", "rms_ra", "rms_dec", "n_matched", "n_used", "n_clipped", "false_probability"):
                 assert row[key] == stage[key]
             assert (row["shift_ra"], row["shift_dec"]) == tuple(stage["shift"])
-            (line,) = re.findall(rf"{name}: {tree['name']}: (.*)", log)
+            (line,) = re.findall(rf"{name}: group {tree['group']} \(2 images\): (.*)", log)
             said = re.search(r"(\d+) matches, (\d+) clipped, rms ([\d.]+) mas, \w+ \(([-+.\d]+), ([-+.\d]+)\)", line)
             assert (int(said[1]), int(said[2])) == (stage["n_matched"], stage["n_clipped"])
             assert float(said[3]) == pytest.approx(stage["rms"], abs=0.005)

@@ -60,6 +60,8 @@ class ExposureImage:
         Why it cannot be aligned; empty if it can.
     refused_as : Outcome
         How its stages end if it cannot.
+    shared_error : float
+        Typical size of what exposures of the instrument have in common and cannot see, mas; NaN where it is not known.
     catalog_name : str or None
         New value of ``meta.tweakreg_catalog``: empty to clear it, None to leave it.
     corrected : bool
@@ -91,6 +93,7 @@ class ExposureImage:
     observer: Floats | None = None
     tied_as: str = ""
     refused_as: Outcome = Outcome.UNSUPPORTED_WCS
+    shared_error: float = np.nan
 
     @property
     def key(self) -> str:

@@ -146,7 +146,7 @@ def save_report(run: Run, directory: Path) -> list[Path]:
     """Write the page about the run; arguments and result as for `save_all`."""
     path = directory / f"{run.name}_report.html"
     # What asks to be looked at comes first.
-    run = replace(run, images=sorted(run.images, key=lambda each: not each.record.flagged))
+    run = replace(run, images=tuple(sorted(run.images, key=lambda each: not each.record.flagged)))
     tasks = [list(each.views) for each in run.images]
     with staging(directory) as temporary, quick_collection(), progress(len(run.images), "report") as count:
 

@@ -133,10 +133,15 @@ def result_lines(records: Sequence[ImageRecord]) -> list[str]:
     if errors:
         text = f"stated error of a place per axis: median {np.median(errors):.2g} mas"
         lines.append(text + (f", largest {max(errors):.2g} mas" if len(errors) > 1 else ""))
-    patterns = [record.pattern.size for record in records if record.pattern is not None]
-    if patterns:
-        some = counted(len(patterns), "image")
-        lines[-1] += f"; {some} with a pattern in the residuals, up to {max(patterns):.2g} mas"
+        patterns = [record.pattern.size for record in records if record.pattern is not None]
+        if patterns:
+            some = counted(len(patterns), "image")
+            lines[-1] += f"; {some} with a pattern in the residuals, up to {max(patterns):.2g} mas"
+    shared = {record.stated_error.shared for record in records if record.stated_error is not None} - {0.0}
+    if shared:
+        known = [f"{size:.0f} mas" for size in sorted(each for each in shared if np.isfinite(each))]
+        typical = f", typically {' or '.join(known)}" if known else ""
+        lines.append(f"not in it, because no exposure can see what all share: detector places, distortion{typical}")
     return lines
 
 

@@ -39,6 +39,7 @@ _FITS = {
     "scale_x": ("", "Scale of the axis to the east"),
     "scale_y": ("", "Scale of the axis to the north"),
     "skew": ("deg", "Rotation of y minus that of x"),
+    "error_shared": ("mas", "Typical size of what all exposures share and none sees, which is in no stated error"),
     "error_ra": ("mas", "Stated error to the east in the middle of the image, after both stages"),
     "error_dec": ("mas", "Stated error to the north in the middle of the image, after both stages"),
     "pattern": ("mas", "What the residuals of the image have beyond noise, root mean square per axis"),
@@ -96,6 +97,7 @@ def _fit_row(record: ImageRecord, stage: StageRecord) -> dict[str, Any]:
         row["scale_x"], row["scale_y"] = moved.scale
     if record.stated_error is not None:
         row["error_ra"], row["error_dec"] = record.stated_error.centre
+        row["error_shared"] = record.stated_error.shared
     if record.pattern is not None:
         row["pattern"] = record.pattern.size
     return row

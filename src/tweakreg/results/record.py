@@ -199,11 +199,16 @@ class StatedError:
         At its corners, counter-clockwise in pixels from the lower left one.
     relative_to : str
         'catalog' or 'reference image'.
+    shared : float
+        Relative to the reference image: what all exposures have in common, as places of the detectors and distortion,
+        none of them can see, and it is not in the errors; it is typically as large as this, mas. NaN where that is not
+        known either; 0 relative to the catalog, which sees it.
     """
 
     centre: Pair
     corners: tuple[Pair, ...]
     relative_to: str
+    shared: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -392,7 +397,8 @@ def _stated_error(exposure: ExposureImage, alignment: Alignment, relative_to: st
     places = np.vstack([corners.mean(axis=0), corners])
     variance = np.diagonal(alignment.covariance_at(exposure.key, places, exposure.name), axis1=1, axis2=2)
     centre, *others = map(_pair, np.sqrt(np.maximum(variance, 0.0)) * MAS_PER_ARCSEC)
-    return StatedError(centre=centre, corners=tuple(others), relative_to=relative_to)
+    shared = 0.0 if relative_to == "catalog" else exposure.shared_error
+    return StatedError(centre=centre, corners=tuple(others), relative_to=relative_to, shared=shared)
 
 
 def not_alignable(exposure: ExposureImage, *, absolute: bool) -> tuple[StageResult, StageResult]:

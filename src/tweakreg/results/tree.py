@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from tweakreg.errors import InputError
 from tweakreg.observatory.missions import result_tree
 from tweakreg.plane import TangentPlane
@@ -80,7 +82,7 @@ def to_tree(record: ImageRecord) -> Tree:
             "centre": list(error.centre),
             "corners": [list(corner) for corner in error.corners],
             "relative_to": error.relative_to,
-        }
+        } | ({"shared": error.shared} if np.isfinite(error.shared) else {})
     return tree
 
 
@@ -145,7 +147,10 @@ def from_tree(tree: Mapping[str, Any]) -> ImageRecord:
         stated_error=None
         if error is None
         else StatedError(
-            centre=tuple(error["centre"]), corners=tuple(map(tuple, error["corners"])), relative_to=error["relative_to"]
+            centre=tuple(error["centre"]),
+            corners=tuple(map(tuple, error["corners"])),
+            relative_to=error["relative_to"],
+            shared=error.get("shared", np.nan),
         ),
         pattern=None if pattern is None else PatternRecord(**pattern),
         reference=None if reference is None else ReferenceRecord(**reference),
