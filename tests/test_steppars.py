@@ -16,12 +16,12 @@ from pathlib import Path
 import asdf
 import pytest
 from stpipe.config_parser import load_config_file
+from tweakreg.pars import generate
 
 from helpers import environment, run, strun
 from tweakreg import TweakRegStep, steppars
 from tweakreg.errors import ParameterFileError
 from tweakreg.parameters import make_config
-from tweakreg.pars import generate
 
 TABLE = generate.read_table()
 FOLDER = Path(generate.__file__).parent

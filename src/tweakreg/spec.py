@@ -74,6 +74,7 @@ SPEC = """
     max_false_prob = float(min=0.0, max=1.0, default=0.001) # Refuse a match that chance explains with more than this probability
     max_rival = float(min=0.0, max=1.0, default=0.5) # Refuse a match if another offset has more than this share of its pairs
     max_misfit = float(min=0.0, default=0.15) # Largest pattern that residuals of an image may have, pixels, smaller ones are in the stated error
+    max_misfit_sigma = float(min=0.0, default=3.0) # And in units of the stated error, both must be exceeded for a misfit
     max_worsening = float(min=0.0, default=3.0) # Refuse a fit that makes held-out sources worse by more than this, in standard errors
 
     # Absolute alignment

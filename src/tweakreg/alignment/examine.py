@@ -50,6 +50,8 @@ class _Look:
         Its stars that found a partner, and those that might have.
     by_chance : float
         So many partners chance would give.
+    stated : float
+        Error that is stated for its middle, per axis, arcsec.
     """
 
     image: PlaneImage
@@ -57,6 +59,7 @@ class _Look:
     n_partners: int
     n_expected: int
     by_chance: float
+    stated: float
 
     @property
     def is_tied(self) -> bool:
@@ -169,6 +172,7 @@ def _looks(
             ),
             n_partners=len(mine),
             n_expected=n_expected,
+            stated=float(np.sqrt(stated.mean())),
             by_chance=len(ours) * n_expected * np.pi * radius**2 / outline(image).area,
         )
 
@@ -290,6 +294,7 @@ def _misfit(looks: Sequence[_Look], config: StageConfig) -> Detail | None:
         if look.found is not None
         and look.found.probability < _CERTAIN
         and look.found.size > config.max_misfit * look.image.pixel_scale
+        and look.found.size > config.max_misfit_sigma * look.stated
     ]
     if not bad:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import stats
 from scipy.spatial import KDTree
 
 from tweakreg.alignment.fit import FREE_PARAMETERS, MIN_STARS, Clipping, combined_weight, fit_affine, fit_clipped
@@ -28,6 +29,8 @@ _MAX_ISOLATION = 2.0
 #: A parameter beyond the offset reaches this many distinguishable values per radius of the tolerance:
 #: measured on catalogs without a common star, ``benchmarks/chance_matches.py``.
 _PLACES_PER_PARAMETER = 1.6
+#: Pairs that chance would spread like this more often than once in a hundred times are no match.
+_EVEN = 0.01
 #: No position is known better than this, arcsec squared: (1 micro-arcsec)**2.
 _LEAST_VARIANCE = 1e-12
 #: In two dimensions one true pair of ten thousand lies farther than this many standard deviations per axis.
@@ -136,6 +139,9 @@ def _verdict(
             "probability": match.false_probability,
         }
         return Outcome.AMBIGUOUS, Detail(words, numbers)
+    inner = _inner_share_by_chance(match, fit)
+    if inner > _EVEN:
+        return Outcome.AMBIGUOUS, Detail("pairs are spread evenly, as chance ones are: p = {p:.2g}", {"p": inner})
     if peak.rival_share > config.max_rival:
         return Outcome.AMBIGUOUS, Detail("another offset has {share:.0%} of the matches", {"share": peak.rival_share})
     if 2 * fit.n_used < max(config.minobj, 2 * MIN_STARS[config.fitgeometry]):
@@ -152,6 +158,12 @@ def _verdict(
             {"moved": moved, "largest": config.largest_correction},
         )
     return Outcome.ALIGNED, Detail()
+
+
+def _inner_share_by_chance(match: Match, fit: Fit) -> float:
+    """Probability that pairs which are spread evenly have as many in the inner half of the radius as these."""
+    length = np.linalg.norm(match.reference_xy - fit.affine(match.image_xy), axis=1)
+    return float(stats.binom.sf(np.count_nonzero(length < match.radius / 2.0) - 1, len(length), 0.25))
 
 
 def _with_weight(image: Sources, reference: Sources, pairs: _Pairs) -> _Pairs:

@@ -41,6 +41,7 @@ class StageConfig:
     max_rival: float
     max_worsening: float
     max_misfit: float
+    max_misfit_sigma: float
     weighted: bool
     error_floor: float | None
 
