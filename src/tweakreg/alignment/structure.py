@@ -48,12 +48,12 @@ def structure(
 
     Notes
     -----
-    The image is divided into cells. If no residual points anywhere in particular, whatever its length, the weighted sum
-    of those in a cell has the sum of their squares as its mean square, and over it, it is distributed as an exponential
-    (a random walk of Rayleigh's; of few steps it has a shorter tail): over the cells these add up to a gamma
-    distribution. So neither errors of unknown size nor wrong weights make a pattern. What the means have beyond
+    The image is divided into cells, and the share of the weighted sum of squares that the means of the cells explain is
+    compared with what it would be if residuals pointed anywhere, whatever their lengths: its mean and variance follow
+    from these, and it is taken to be distributed as the beta of the same mean and variance, which is the F-test where
+    all are alike. So neither errors of unknown size nor wrong weights make a pattern. What the means have beyond
     their noise is the pattern's mean square. It needs no model of the pattern, and costs no star of a fit. Few
-    residuals do not fill cells: the scores of a polynomial of second order are asked in the same way. The whole
+    residuals do not fill cells: a polynomial of second order is asked in the same way. The whole
     image as one cell is asked as well, and the probability is that of the best of three.
     """
     weight = np.ones(len(residual)) if weight is None else np.asarray(weight, dtype=float)
@@ -62,8 +62,11 @@ def structure(
     if len(residual) < _LEAST:
         return None
     side = int(np.clip(np.sqrt(len(residual) / _PER_CELL), 1, _MOST_CELLS))
-    seen = [_in_cells(places, residual, weight, known, each) for each in {1, side}]
-    seen.append(_smooth(places, residual, weight))
+    seen = [_explained(_cells(places, each), residual, weight, known) for each in sorted({1, side})]
+    powers = _powers(places, "distortion")[:, 1:]
+    if len(residual) - powers.shape[1] > _LEAST // 2:
+        centred = powers - np.average(powers, axis=0, weights=weight)
+        seen.append(_explained(centred, residual - np.average(residual, axis=0, weights=weight), weight, 0.0))
     probability, variance = min(seen, key=lambda each: each[0])
     return Pattern(
         probability=min(1.0, len(seen) * probability),
@@ -72,41 +75,42 @@ def structure(
     )
 
 
-def _in_cells(
-    places: Floats, residual: Floats, weight: Floats, known: Floats | float, side: int
-) -> tuple[float, Floats]:
-    """Probability that noise makes the means of cells differ from 0 as much, and their mean square beyond it."""
+def _cells(places: Floats, side: int) -> Floats:
+    """Which residual is in which of the cells that hold any, (N, C): 1 or 0."""
     index = np.clip((places * side).astype(int), 0, side - 1)
-    cell = np.unique(index[:, 0] * side + index[:, 1], return_inverse=True)[1]
-    total = np.bincount(cell, weight)
-    mean = np.stack([np.bincount(cell, weight * axis) for axis in residual.T], axis=1) / total[:, None]
-    freedom = len(residual) - len(total)
-    noise = np.sum(weight[:, None] * (residual - mean[cell]) ** 2) / (2 * freedom)
-    variance = max(float(noise), 1e-24) / total[:, None] + known
-    square = np.bincount(cell, weight**2 * np.sum(residual**2, axis=1)) + total**2 * np.sum(known * np.ones(2))
-    statistic = float(np.sum(np.sum((total[:, None] * mean) ** 2, axis=1) / np.maximum(square, 1e-300)))
-    share = total / total.sum()
-    beyond = np.maximum(0.0, np.sum(share[:, None] * (mean**2 - variance), axis=0))
-    return float(stats.gamma.sf(statistic, len(total))), beyond
+    number = index[:, 0] * side + index[:, 1]
+    return np.asarray(number[:, None] == np.unique(number), dtype=float)
 
 
-def _smooth(places: Floats, residual: Floats, weight: Floats) -> tuple[float, Floats]:
-    """The same for a polynomial of second order beyond the mean: what few residuals can tell."""
-    fitted, n_terms = _fitted(places, residual, weight, "distortion")
-    freedom = len(residual) - n_terms
-    if freedom < _LEAST // 2:
-        return 1.0, np.zeros(2)
-    middle = np.average(residual, axis=0, weights=weight)
-    noise = np.sum(weight[:, None] * (residual - fitted) ** 2) / (2 * freedom)
-    taken = np.sum(weight[:, None] * (fitted - middle) ** 2, axis=0)
-    beyond = np.maximum(0.0, (taken - (n_terms - 1) * noise) / weight.sum())
-    powers = _powers(places, "distortion")[:, 1:]
-    powers = powers - np.average(powers, axis=0, weights=weight)
-    left = residual - middle
-    score = (weight[:, None] * powers).T @ left
-    scatter = (powers * (weight**2 * np.sum(left**2, axis=1))[:, None]).T @ powers
-    statistic = float(np.sum(score * (np.linalg.pinv(scatter, hermitian=True) @ score)))
-    return float(stats.gamma.sf(statistic, n_terms - 1)), beyond
+def _explained(design: Floats, residual: Floats, weight: Floats, known: Floats | float) -> tuple[float, Floats]:
+    """Probability that a linear model explains as much of residuals that point anywhere, and its mean square.
+
+    With z the residuals times the roots of their weights, as complex numbers, and U orthonormal columns of the weighted
+    design, ``z' U U' z`` has for random phases of z the mean ``sum of h_i |z_i|**2`` and the variance ``sum over i != j
+    of h_ij**2 |z_i|**2 |z_j|**2``, with h the elements of ``U U'``. Variance that is `known` already, of
+    means, is taken out as from an F-statistic.
+    """
+    root = np.sqrt(weight)[:, None]
+    base = np.linalg.svd(root * design, full_matrices=False)
+    columns = base.U[:, 1e-9 * base.S.max() < base.S]
+    weighted = root * residual
+    square = np.sum(weighted**2, axis=1)
+    total, rank = float(square.sum()), columns.shape[1]
+    fitted = columns @ (columns.T @ weighted)
+    freedom = 2 * (len(residual) - rank)
+    noise = max(float(np.sum((weighted - fitted) ** 2)) / freedom, 1e-24)
+    explained = np.sum(fitted**2, axis=0)
+    beyond = np.maximum(0.0, (explained - rank * noise) / weight.sum() - known)
+    ratio = float(explained.sum()) / (2.0 * rank * (noise + float(np.mean(known)) * weight.sum() / rank))
+    share = 2.0 * rank * ratio / (2.0 * rank * ratio + freedom)
+    if total == 0.0:
+        return 1.0, beyond
+    leverage = np.sum(columns**2, axis=1)
+    crossed = columns.T @ (square[:, None] * columns)
+    mean = float(np.sum(leverage * square)) / total
+    variance = float(np.sum(crossed**2) - np.sum((leverage * square) ** 2)) / total**2
+    size = mean * (1.0 - mean) / max(variance, 1e-30) - 1.0
+    return float(stats.beta.sf(share, max(mean * size, 1e-3), max((1.0 - mean) * size, 1e-3))), beyond
 
 
 def _powers(places: Floats, term: str) -> Floats:
