@@ -8,17 +8,23 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
+
+import numpy as np
+from astropy.table import Table
 
 from tweakreg.errors import ParameterError
 from tweakreg.files import expanded
 from tweakreg.records import FindConfig, ReferenceCatalog, Selection, SipConfig, Stage, StageConfig
 from tweakreg.reference.cache import cache_folder
+from tweakreg.reference.given import remembered, table_named
 from tweakreg.reference.providers import CATALOGS, Request, available
 from tweakreg.reference.service import Patience
-from tweakreg.spec import SPEC
+from tweakreg.reference.table import catalog_of
+from tweakreg.spec import DEFAULTS, SPEC
 
 CATALOG_FORMATS = ("ecsv", "fits")
 OUTPUT_TYPES = ("fits", "asdf")
@@ -180,6 +186,10 @@ def _there(name: str, when: Callable[[Values], bool]) -> Rule:
     return Rule(name, holds, "there is no such file")
 
 
+def _is_known(catalog: str) -> bool:
+    return not catalog or table_named(catalog) is not None or available(catalog)
+
+
 def _fallbacks(values: Values) -> tuple[str, ...]:
     return tuple(name.strip() for name in values["abs_fallback"].split(",") if name.strip())
 
@@ -215,7 +225,7 @@ RULES = (
     _installed("save_report", "matplotlib"),
     _installed("save_report", "jinja2"),
     _there("catfile", lambda values: values["use_custom_catalogs"]),
-    Rule("abs_refcat", lambda values: not values["abs_refcat"] or available(values["abs_refcat"]), _KNOWN_CATALOGS),
+    Rule("abs_refcat", lambda values: _is_known(values["abs_refcat"]), _KNOWN_CATALOGS),
     Rule(
         "abs_fallback",
         lambda values: not values["abs_refcat"] or all(map(available, _fallbacks(values))),
@@ -262,6 +272,9 @@ def make_config(values: Values, given: ReferenceCatalog | None = None) -> Config
     values = {"suffix": None, **values, **paths, "abs_refcat": values["abs_refcat"].strip(), **least}
     for rule in RULES:
         rule.check(values)
+    if given is None and (table := table_named(values["abs_refcat"])) is not None:
+        given = given_catalog(table, values)
+        values = {**values, "abs_refcat": ""}
     reference = _request(values, given)
     own = set(Config.__dataclass_fields__) & set(values)
     return Config(
@@ -278,6 +291,31 @@ def make_config(values: Values, given: ReferenceCatalog | None = None) -> Config
             "wcsname": values["wcsname"].strip(),
         },
     )
+
+
+def given_catalog(catalog: Any, values: Values) -> ReferenceCatalog:
+    """A reference catalog that a caller in Python has.
+
+    Parameters
+    ----------
+    catalog : Table or ReferenceCatalog
+        The stars.
+    values : mapping
+        Value of every parameter: which columns and rows of a table are used.
+
+    Raises
+    ------
+    ParameterError
+        It is neither.
+    """
+    if isinstance(catalog, ReferenceCatalog):
+        return catalog
+    if isinstance(catalog, Table):
+        name = str(catalog.meta.get("name", "table"))
+        selection = Selection.of_reference(values)
+        return catalog_of(catalog, f"catalog {name}", selection, name=name, provenance="a table in memory")
+    kind = type(catalog).__name__
+    raise ParameterError("catalog", kind, "must be a file, a name, an astropy Table or a ReferenceCatalog")
 
 
 def _request(values: Values, given: ReferenceCatalog | None) -> Request | None:
@@ -400,6 +438,7 @@ def describe(check: str) -> str:
     return words
 
 
+@cache
 def _checks() -> dict[str, str]:
     """The check of each parameter, as the spec has it."""
     return dict(re.findall(r"^\s*(\w+) = (\w+\(.*\)) #", SPEC, re.MULTILINE))
@@ -432,19 +471,30 @@ def normalise(values: dict[str, Any]) -> None:
     values : dict
         Changed in place. None where it has no meaning becomes a word that the validator refuses.
     """
-    known = {parameter.name: parameter for _, group in parameter_groups() for parameter in group}
     for name, value in values.items():
+        value = values[name] = _of_python(value)
         if (
             name in ("connectivity", "maximum_cores", "pixel_origin")
             and isinstance(value, (int, float))
             and math.isfinite(value)
         ):
             values[name] = str(int(value))
-        elif (value is None or (isinstance(value, str) and value == "None")) and name in known:
+        elif (value is None or (isinstance(value, str) and value == "None")) and name in DEFAULTS:
             if name in _TEXT_OR_NONE:
                 values[name] = ""
             else:
-                values[name] = None if name in _NUMBER_OR_NONE or known[name].default == "None" else "None"
+                values[name] = None if name in _NUMBER_OR_NONE or DEFAULTS[name] is None else "None"
+
+
+def _of_python(value: Any) -> Any:
+    """A number of numpy, a path or a table as the spec takes it."""
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, Table):
+        return remembered(value)
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        return value.item()
+    return value
 
 
 #: Where None means "no limit", although the default is a number, and where it means "none given".

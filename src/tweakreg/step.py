@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from os import fsdecode
 from os.path import expandvars
-from pathlib import Path
+from pathlib import Path, PurePath
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,9 @@ from stpipe.exceptions import ValidationError
 from stpipe.library import AbstractModelLibrary
 from stpipe.step import get_disable_crds_steppars
 
-from tweakreg.errors import AlignmentFailedError, OutputError, TweakRegError
-from tweakreg.parameters import make_config, normalise
-from tweakreg.spec import SPEC
+from tweakreg.errors import AlignmentFailedError, OutputError, ParameterError, TweakRegError
+from tweakreg.parameters import checked, explain, make_config, normalise
+from tweakreg.spec import DEFAULTS, SPEC
 from tweakreg.steppars import parameter_file, read_parameters
 from tweakreg.stpipe_glue import Interrupted, as_exit, origins_of, parameter_error
 
@@ -89,7 +90,9 @@ class TweakRegStep(Step):
         """Run the step; see `process`. An output folder that is none is found before anything else."""
         self.result, self._saved, started = None, [], perf_counter()
         saves = bool(self.save_results)
+        args = tuple(fsdecode(each) if isinstance(each, bytes) else each for each in args)
         try:
+            self._check_attributes()
             self._make_directory()
             result = super().run(*args)
             # Last, so that no table tells of exposures that could not be saved.
@@ -103,6 +106,18 @@ class TweakRegStep(Step):
         finally:
             self.save_results = saves
         return result
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """A parameter that is set as an attribute is held against the spec as one that is given as a keyword."""
+        value = str(value) if isinstance(value, PurePath) else value
+        super().__setattr__(name, checked({name: value})[name] if name in DEFAULTS else value)
+
+    def _check_attributes(self) -> None:
+        """Refuse attributes that were set since the step was made and are no parameters: they have no effect."""
+        known = self._own_names | set(self.get_pars()) | set(dir(type(self)))
+        for name in vars(self).keys() - known:
+            if not name.startswith("_"):
+                raise ParameterError.of_message(explain(f"Extra value '{name}' in root"))
 
     def _make_directory(self) -> None:
         try:
@@ -179,6 +194,7 @@ class TweakRegStep(Step):
             super().__init__(*args, **kwargs)
         except ValidationError as error:
             raise as_exit(parameter_error(error)) from None
+        self._own_names = set(vars(self)) | {"input_dir", "suffix", "log", "qualified_name", "config_file"}
         given = dict.fromkeys(kwargs, "command line or keyword")
         self._known_origins = {name: (value, given.get(name, "default")) for name, value in self.get_pars().items()}
 
@@ -189,6 +205,7 @@ class TweakRegStep(Step):
         origins = origins_of(config, kwargs.get("config_file"))
         try:
             step = super().from_config_section(config, *args, **kwargs)
+            step._own_names |= set(vars(step))
             step._known_origins = {
                 name: (value, origins.get(name, "default")) for name, value in step.get_pars().items()
             }
@@ -221,8 +238,9 @@ class TweakRegStep(Step):
     @classmethod
     def build_config(cls, input: Any, **kwargs: Any) -> tuple[ConfigObj, str | None]:
         """The configuration for an input; see stpipe. Its file may be meant to be in input_dir."""
-        if kwargs.get("input_dir") and input:
-            input = cls._get_crds_parameters(input, str(kwargs["input_dir"]))[0] or input
+        if not isinstance(input, (str, bytes, type(None))) or kwargs.get("input_dir"):
+            # Also because stpipe asks whether it is true, which an array does not say.
+            input = cls._get_crds_parameters(input, str(kwargs.get("input_dir") or ""))[0] or None
         return super().build_config(input, **kwargs)  # type: ignore[no-any-return]
 
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from stpipe.datamodel import AbstractDataModel
 from stpipe.library import AbstractModelLibrary
 
 from tweakreg.observatory.association import SCIENCE, check_association, load_association
+from tweakreg.observatory.inputs import items_of
 from tweakreg.observatory.library import located
 
 log = logging.getLogger(__name__)
@@ -30,8 +31,11 @@ def crds_parameters(dataset: Any, input_dir: str = "") -> dict[str, Any]:
 
     if isinstance(dataset, (AbstractModelLibrary, AbstractDataModel)):
         return dict(dataset.get_crds_parameters())
-    if isinstance(dataset, (list, tuple)):
-        return crds_parameters(dataset[0], input_dir)
+    if isinstance(dataset, Iterator):
+        return {}  # it would be used up
+    if not isinstance(dataset, (str, Path, Mapping)):
+        first = items_of(dataset)[0]
+        return crds_parameters(first, input_dir)
     if isinstance(dataset, Mapping):
         dataset = _first_exposure(check_association(dataset, "the association", Path(input_dir)), Path(input_dir))
     else:

@@ -86,7 +86,7 @@ class ExposureImage:
     footprint: tuple[Floats, Floats]
     pixel_scale: float
     epoch: float
-    problem: str
+    problem: str = ""
     catalog_name: str | None = None
     corrected: bool = False
     picture: Picture | None = None
@@ -94,6 +94,28 @@ class ExposureImage:
     tied_as: str = ""
     refused_as: Outcome = Outcome.UNSUPPORTED_WCS
     shared_error: float = np.nan
+
+    @classmethod
+    def refused(cls, image: OpenImage, group: str, outcome: Outcome, problem: str) -> ExposureImage:
+        """What is kept of an image that cannot be aligned: no sources, and no place on the sky.
+
+        Parameters
+        ----------
+        image : OpenImage
+            The image.
+        group : str
+            To which it would belong.
+        outcome : Outcome
+            How its stages end.
+        problem : str
+            Why.
+        """
+        nothing = np.empty(0)
+        return cls(
+            name=image.name, group=group, detector=image.detector, x=nothing, y=nothing, ra=nothing, dec=nothing,
+            flux=nothing, weight=None, footprint=(nothing, nothing), pixel_scale=np.nan, epoch=np.nan,
+            problem=problem, refused_as=outcome,
+        )  # fmt: skip
 
     @property
     def key(self) -> str:
@@ -202,6 +224,10 @@ class OpenImage(Protocol):
     @property
     def wcs_name(self) -> str:
         """Name of the WCS; empty if it has none."""
+
+    @property
+    def unfit(self) -> tuple[Outcome, str] | None:
+        """How the stages end if the image cannot be aligned, and why; None if it can."""
 
     @property
     def catalog_name(self) -> str | None:

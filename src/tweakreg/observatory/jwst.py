@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from tweakreg.errors import InputError, WCSError
+from tweakreg.errors import InputError, WCSError, first_line
 from tweakreg.observatory.exposure import ExposureImage, ExposureState, plain
 from tweakreg.plane import Floats, TangentPlane
-from tweakreg.records import Affine, Pixels, SipConfig, SourceCatalog, Status
+from tweakreg.records import Affine, Outcome, Pixels, SipConfig, SourceCatalog, Status
+from tweakreg.wcs.check import check_imaging
 from tweakreg.wcs.corrector import TelescopeAngles, check_wcs, correct, is_corrected, uncorrected
 from tweakreg.wcs.footprint import Bounds, pixel_bounds, pixel_scale, s_region, sky, to_pixels, vertices
 from tweakreg.wcs.sip import approximate, is_sip_keyword
@@ -21,6 +22,9 @@ log = logging.getLogger(__name__)
 #: How far detectors typically are from where the files have them, mas per axis: of NIRCam's short-wavelength ones in
 #: CEERS, against the published solution of each detector.
 _SHARED_ERRORS = {"NIRCAM": 12.5}
+#: Beyond these, angles (degrees), distances of the reference point from the middle of the detector (arcsec) and of the
+#: reference pixel from the first one are mistakes.
+_LARGEST_ROLL, _FARTHEST_REFERENCE, _FARTHEST_CRPIX = 720.0, 1200.0, 1e5
 #: Years between which exposures of a space telescope are taken; a time outside would move stars by centuries.
 _FIRST_LIGHT, _FAR_FUTURE = 1980.0, 2100.0
 
@@ -55,10 +59,8 @@ class JwstImage:
         if len(shape) != 2:
             needs = "tweakreg aligns calibrated images (_cal, _crf)"
             raise InputError(path, f"holds no two-dimensional science image; {needs}")
-        if getattr(model.meta, "wcs", None) is None:
+        if not hasattr(getattr(model.meta, "wcs", None), "available_frames"):
             raise InputError(path, "holds no GWCS: it is no calibrated JWST image, or assign_wcs was not run on it")
-        if model.meta.wcs.forward_transform.n_outputs != 2:
-            raise InputError(path, "its WCS is not that of an image: tweakreg aligns images, not spectra")
         return cls(model, name)
 
     # --- what is read -----------------------------------------------------------------------------------------
@@ -110,12 +112,11 @@ class JwstImage:
         WCSError
             The metadata lack one of them.
         """
-        info = self._model.meta.wcsinfo
-        values = {name: getattr(info, name) for name in ("v2_ref", "v3_ref", "roll_ref")}
-        missing = [name for name, value in values.items() if value is None]
+        values = {name: _number(self._model, name) for name in ("v2_ref", "v3_ref", "roll_ref")}
+        missing = [f"meta.wcsinfo.{name}" for name, value in values.items() if value is None]
         if missing:
-            raise WCSError(f"meta.wcsinfo lacks {', '.join(missing)}")
-        return TelescopeAngles(**{name: float(value) for name, value in values.items()})
+            raise WCSError(f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} missing")
+        return TelescopeAngles(**{name: value for name, value in values.items() if value is not None})
 
     def pixels(self, *, errors: bool = False) -> Pixels:
         """Pixels, and their errors where they are needed; DO_NOT_USE and NON_SCIENCE ones are masked."""
@@ -160,30 +161,65 @@ class JwstImage:
             footprint=self.footprint(),
             pixel_scale=pixel_scale(self.wcs, self.bounds),
             epoch=self._epoch(),
-            problem=self._problem(),
             catalog_name=catalog_name,
             corrected=is_corrected(self._model.meta.wcs),
             observer=self._observer(),
             shared_error=_SHARED_ERRORS.get(str(self._model.meta.instrument.name), np.nan),
         )
 
-    def _problem(self) -> str:
-        """Why the WCS cannot be corrected; empty if it can."""
+    @property
+    def unfit(self) -> tuple[Outcome, str] | None:
+        """How the stages end if the image cannot be aligned, and why; None if it can."""
+        try:
+            check_imaging(self.wcs, self.bounds)
+        except WCSError as error:
+            return Outcome.IMPLAUSIBLE, str(error)
         try:
             check_wcs(self.wcs)
-            _ = self.angles
         except WCSError as error:
-            return str(error)
-        return ""
+            return Outcome.NO_EXPOSURE if self._resampled else Outcome.UNSUPPORTED_WCS, str(error)
+        try:
+            self._check_metadata()
+        except WCSError as error:
+            return Outcome.IMPLAUSIBLE, str(error)
+        return None
+
+    @property
+    def _resampled(self) -> bool:
+        """Whether it is combined of exposures; no exposure's WCS has but two frames."""
+        return self._model.meta.cal_step.resample == "COMPLETE" or len(self.wcs.available_frames) == 2
+
+    def _check_metadata(self) -> None:
+        """Raise `WCSError` where keywords that the correction needs cannot be those of an exposure."""
+        angles = self.angles
+        if abs(angles.roll_ref) > _LARGEST_ROLL:
+            raise WCSError(f"meta.wcsinfo.roll_ref = {angles.roll_ref} is no angle in degrees")
+        middle = [0.5 * sum(edges) for edges in self.bounds]
+        place = self.wcs.get_transform("detector", "v2v3")(*middle)
+        for name, said, real in zip(("v2_ref", "v3_ref"), (angles.v2_ref, angles.v3_ref), place, strict=True):
+            if not abs(said - float(real)) < _FARTHEST_REFERENCE:
+                away = f'is {abs(said - float(real)):.3g}" from the detector, which lies at {float(real):.1f}'
+                raise WCSError(f"meta.wcsinfo.{name} = {said} {away}")
+        for name in ("crpix1", "crpix2"):
+            value = _number(self._model, name)
+            if value is not None and abs(value) > _FARTHEST_CRPIX:
+                raise WCSError(f"meta.wcsinfo.{name} = {value} is no pixel")
 
     def _observer(self) -> Floats | None:
         """Barycentric position, au; the ephemeris gives it in km."""
         from astropy.constants import au
 
         places = [getattr(self._model.meta.ephemeris, f"spatial_{axis}_bary", None) for axis in "xyz"]
-        if any(place is None or not np.isfinite(place) for place in places):
+        if all(place is None for place in places):
             return None
-        return np.asarray(np.asarray(places, dtype=float) / au.to_value("km"))
+        try:
+            observer = np.asarray(np.asarray(places, dtype=float) / au.to_value("km"))
+        except (TypeError, ValueError):
+            observer = np.full(3, np.nan)
+        if not (0.5 < np.linalg.norm(observer) < 2.0):
+            log.warning("%s: meta.ephemeris is no place of the telescope: it is not used", self.name)
+            return None
+        return observer
 
     def _epoch(self) -> float:
         """Middle of the exposure as decimal year, NaN if neither it nor the date is plausible."""
@@ -249,7 +285,10 @@ class JwstImage:
             The WCS turns out not to allow it.
         """
         if not correction.is_identity:
-            self.wcs = self._model.meta.wcs = correct(self.wcs, self.angles, correction, plane, self.bounds)
+            try:
+                self.wcs = self._model.meta.wcs = correct(self.wcs, self.angles, correction, plane, self.bounds)
+            except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
+                raise WCSError(f"its WCS cannot be corrected ({first_line(error)})") from error
         if wcs_name is not None:
             self.wcs.name = wcs_name
         self._update_s_region()
@@ -321,3 +360,17 @@ def read_tree(model: Any) -> dict[str, Any]:
     """The result that a datamodel carries, as it is; empty for none."""
     tree: dict[str, Any] = plain(model.meta.instance.get("tweakreg") or {})
     return tree
+
+
+def _number(model: Any, name: str) -> float | None:
+    """A number of ``meta.wcsinfo``; None if it is missing. Raises `WCSError` if it is none."""
+    value = getattr(model.meta.wcsinfo, name)
+    if value is None:
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = np.nan
+    if not np.isfinite(number):
+        raise WCSError(f"meta.wcsinfo.{name} = {value!r} is no number")
+    return number

@@ -18,6 +18,7 @@ from tweakreg.observatory.association import (
     check_association,
     load_association,
 )
+from tweakreg.observatory.inputs import items_of
 from tweakreg.observatory.missions import open_model
 from tweakreg.process import quick_collection
 
@@ -223,19 +224,25 @@ def open_library(inputs: tuple[Any, ...], *, on_disk: bool, input_dir: str = "")
     -------
     ModelLibrary
     """
-    init = inputs[0] if len(inputs) == 1 else list(inputs)
-    if isinstance(init, AbstractModelLibrary):
-        return _copy_of(init)
-    if isinstance(init, Mapping):
-        return ModelLibrary(_relative_to(init, input_dir), on_disk=on_disk)
-    if isinstance(init, (str, Path)):
-        return ModelLibrary(located(init, input_dir), on_disk=on_disk)
-    items: list[Any] = [init] if _is_model(init) else list(init)
-    items = [located(item, input_dir) if isinstance(item, (str, Path)) else item.copy() for item in items]
+    items = items_of(inputs)
+    alone = [item for item in items if isinstance(item, (AbstractModelLibrary, Mapping)) or _is_association(item)]
+    if alone and len(items) > 1:
+        raise InputError("the list of exposures", "an association or a library among others: give it alone")
+    if alone and isinstance(items[0], AbstractModelLibrary):
+        return _copy_of(items[0])
+    if alone and isinstance(items[0], Mapping):
+        return ModelLibrary(_relative_to(items[0], input_dir), on_disk=on_disk)
+    items = [located(item, input_dir) if isinstance(item, Path) else item.copy() for item in items]
+    if len(items) == 1 and isinstance(items[0], Path):
+        return ModelLibrary(items[0], on_disk=on_disk)
     for number, item in enumerate(items, start=1):
         if _is_model(item) and item.meta.filename is None:
             item.meta.filename = f"exposure{number:04d}.fits"
     return ModelLibrary(items, on_disk=on_disk)
+
+
+def _is_association(item: Any) -> bool:
+    return isinstance(item, Path) and item.suffix.lower() == ".json"
 
 
 def _copy_of(library: AbstractModelLibrary) -> ModelLibrary:
@@ -253,8 +260,19 @@ def _copy_of(library: AbstractModelLibrary) -> ModelLibrary:
         copied._members = copy.deepcopy(science)
         association = getattr(library, "association", None) or library._asn
         copied.association = copy.deepcopy(dict(association))
+        _take_group_ids(copied, copies)
         copied.asn_path = getattr(library, "asn_path", None)
     return copied
+
+
+def _take_group_ids(library: ModelLibrary, models: list[Any]) -> None:
+    """A group that was set in an open datamodel counts, as one in the association does."""
+    listed = {member["expname"]: member for member in (library.association or {})["products"][0]["members"]}
+    for member, model in zip(library._members, models, strict=True):
+        said = getattr(model.meta, "group_id", None)
+        if said not in (None, "", member["group_id"]):
+            member["group_id"] = str(said)
+            listed.get(member["expname"], {})["group_id"] = str(said)
 
 
 def located(name: str | Path, input_dir: str) -> Path:

@@ -6,15 +6,17 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from tweakreg.alignment.solver import Order
 from tweakreg.alignment.stages import align_on_plane
-from tweakreg.errors import InputError, ServiceError
+from tweakreg.errors import ServiceError
 from tweakreg.observatory.exposure import ExposureImage, common_plane
 from tweakreg.parameters import Config
 from tweakreg.pipeline.reference import Reference
 from tweakreg.plane import TangentPlane, separation
 from tweakreg.progress import progress
-from tweakreg.records import Alignment, PlaneCatalog, ReferenceCatalog
+from tweakreg.records import Alignment, Outcome, PlaneCatalog, ReferenceCatalog
 from tweakreg.reference.epochs import at_epochs
 
 log = logging.getLogger(__name__)
@@ -37,23 +39,15 @@ def align_exposures(exposures: Sequence[ExposureImage], reference: Reference | N
     config : Config
         Says how.
 
-    Raises
-    ------
-    InputError
-        An exposure is too far from the others.
     """
     usable = [exposure for exposure in exposures if not exposure.problem]
-    plane = common_plane(usable or exposures)
-    for exposure in usable:
-        if separation(plane.ra, plane.dec, *exposure.footprint).max() > _WIDEST_FIELD:
-            far = f"lies more than {_WIDEST_FIELD / 3600.0:.0f} degrees from the middle of all exposures"
-            raise InputError(exposure.name, f"{far}: align distant fields in runs of their own")
+    if not usable:
+        return Alignment(plane=TangentPlane(ra=0.0, dec=0.0), relative={}, absolute={}, corrections={})
+    plane = common_plane(usable)
     catalog, on_plane = None, None
     if reference is not None:
         log.info("expand_refcat is switched on, because there is a reference catalog")
-    # No service is asked for stars that nothing could be aligned to.
-    if reference is not None and (usable or reference.request.is_local):
-        catalog, on_plane = _where_seen(reference, usable or exposures, plane, config)
+        catalog, on_plane = _where_seen(reference, usable, plane, config)
     images = [exposure.on_plane(plane) for exposure in usable]
     with progress(len({image.group for image in images}), "alignment", "group") as count:
         alignment = align_on_plane(
@@ -66,6 +60,30 @@ def align_exposures(exposures: Sequence[ExposureImage], reference: Reference | N
             on_placed=count,
         )
     return replace(alignment, reference=catalog)
+
+
+def without_distant(exposures: Sequence[ExposureImage]) -> list[ExposureImage]:
+    """Refuse exposures that lie too far from most of the others to be on one plane with them.
+
+    Parameters
+    ----------
+    exposures : sequence of ExposureImage
+        Of these, the exposure with most others around it, and of equals the first, is where the others have to be.
+    """
+    usable = [each for each in exposures if not each.problem]
+    if not usable:
+        return list(exposures)
+    middles = np.array([[each.footprint[0][0], each.footprint[1][0]] for each in usable]).T
+    apart = np.array([separation(ra, dec, *middles) for ra, dec in middles.T])
+    near = (apart <= _WIDEST_FIELD).sum(axis=1)
+    distance = dict(zip(map(id, usable), apart[int(np.argmax(near))] / 3600.0, strict=True))
+    nowhere = np.empty(0), np.empty(0)
+    return [
+        replace(each, problem=f"{away:.0f} degrees away", refused_as=Outcome.FAR_AWAY, footprint=nowhere)
+        if (away := distance.get(id(each), 0.0)) > _WIDEST_FIELD / 3600.0
+        else each
+        for each in exposures
+    ]
 
 
 def _where_seen(

@@ -157,6 +157,9 @@ def _measure(image: OpenImage, task: _Task) -> _Image:
         custom = own_catalog(image.catalog_name, task.path)
     if config.restart:
         image = image.uncorrected()
+    if image.unfit is not None:
+        refused = ExposureImage.refused(image, task.group, *image.unfit)
+        return _Image(exposure=refused, catalog=refused.catalog, custom=custom)
     pixels, n_outside, limits = None, 0, config.source_selection
     if custom is None or config.draws:
         pixels = image.pixels(errors=custom is None and config.find.starfinder == "segmentation")
@@ -231,6 +234,8 @@ def save_catalogs(found: dict[str, SourceCatalog], directory: Path) -> list[Path
 
 
 def _log_sources(measured: _Image, config: Config) -> None:
+    if measured.exposure.problem and not len(measured.catalog):
+        return
     name, custom, number = measured.exposure.name, measured.custom, len(measured.catalog)
     if config.use_custom_catalogs and custom is None:
         log.warning("%s: no custom catalog is named for it: sources are found", name)

@@ -17,15 +17,14 @@ from tweakreg.observatory.crds import known_parameters
 from tweakreg.observatory.library import ModelLibrary, open_library
 from tweakreg.observatory.names import bare_name
 from tweakreg.observatory.output import plan_outputs, run_name, save_library
-from tweakreg.parameters import Config, checked, make_config
-from tweakreg.pipeline.align import align_exposures
+from tweakreg.parameters import Config, checked, given_catalog, make_config
+from tweakreg.pipeline.align import align_exposures, without_distant
 from tweakreg.pipeline.apply import Recording, apply
 from tweakreg.pipeline.measure import measure
 from tweakreg.pipeline.reference import Reference
 from tweakreg.pipeline.result import ImageResult, Run
 from tweakreg.pipeline.save import save_all
-from tweakreg.records import Alignment, ReferenceCatalog, Selection
-from tweakreg.reference.table import catalog_of
+from tweakreg.records import Alignment, ReferenceCatalog
 from tweakreg.report import plots
 from tweakreg.report.lines import counted, headline, result_lines
 from tweakreg.report.tables import FIT_DIGITS, shown, summary_table
@@ -62,8 +61,9 @@ def run(library: ModelLibrary, config: Config, name: str, recording: Recording) 
     if reference is not None:
         reference.early()
     measured = measure(library, config)
-    alignment = align_exposures(measured.exposures, reference, config)
-    images = apply(library, measured.exposures, alignment, config, recording)
+    exposures = without_distant(measured.exposures)
+    alignment = align_exposures(exposures, reference, config)
+    images = apply(library, exposures, alignment, config, recording)
     return Run(name=name, config=config, alignment=alignment, images=tuple(images), found=measured.found)
 
 
@@ -237,14 +237,7 @@ def _given(catalog: Any, values: Mapping[str, Any]) -> ReferenceCatalog:
     if values["abs_refcat"] or values["refimage"]:
         name = "abs_refcat" if values["abs_refcat"] else "refimage"
         raise ParameterError(name, values[name], "is what catalog says: give one of them")
-    if isinstance(catalog, ReferenceCatalog):
-        return catalog
-    if isinstance(catalog, Table):
-        name = str(catalog.meta.get("name", "table"))
-        selection = Selection.of_reference(values)
-        return catalog_of(catalog, f"catalog {name}", selection, name=name, provenance="a table in memory")
-    kind = type(catalog).__name__
-    raise ParameterError("catalog", kind, "must be a file, a name, an astropy Table or a ReferenceCatalog")
+    return given_catalog(catalog, values)
 
 
 def _origins(inputs: Any, keywords: Mapping[str, Any]) -> Origins:

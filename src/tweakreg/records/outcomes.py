@@ -104,6 +104,20 @@ class Outcome(enum.Enum):
         "Run assign_wcs on the exposure again: its WCS is no imaging WCS with a frame v2v3.",
     )
 
+    IMPLAUSIBLE = _Meaning(
+        "its WCS or the metadata that belong to it cannot be those of an exposure",
+        "The detail names the keyword: mend it, or run set_telescope_pointing and assign_wcs on the exposure again; or "
+        "leave the exposure out.",
+    )
+    NO_EXPOSURE = _Meaning(
+        "it is a combined image, not an exposure of a detector: it has no frame in which it could be corrected",
+        "Leave it out. To align exposures to it, give it as refimage, with a catalog of its sources as abs_refcat "
+        "where you have one.",
+    )
+    FAR_AWAY = _Meaning(
+        "it lies far from the other exposures: align distant fields in runs of their own",
+        "Leave it out, or mend its WCS if it was not taken there.",
+    )
     MOVING_TARGET = _Meaning(
         "the telescope followed a moving target: stars are trails and no fixed points",
         "Leave the exposure out. If its stars are points all the same, bring a catalog of them, or set "

@@ -105,7 +105,8 @@ def write_page(path: Path, run: RunView, own: Sequence[Own], drawn: Iterable[Map
 
 def _row(record: ImageRecord, outline: Outline) -> dict[str, Any]:
     """How far an image was moved, and how well its place is known, in the table of images."""
-    moved = float(np.linalg.norm((outline.after - outline.before).mean(axis=0))) * MAS_PER_ARCSEC
+    step = (outline.after - outline.before).mean(axis=0) if len(outline.before) else np.full(2, np.nan)
+    moved = float(np.linalg.norm(step)) * MAS_PER_ARCSEC
     return {
         "moved": None if record.correction is None else moved,
         "error": None if record.stated_error is None else max(record.stated_error.centre),

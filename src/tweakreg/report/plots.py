@@ -469,13 +469,14 @@ def plot_sky(
     from matplotlib.collections import PolyCollection
 
     axes = _axes(axes)
+    outlines = [each for each in outlines if len(each.before)]  # of an image without a usable WCS there is none
     everything = np.concatenate([np.empty((0, 2)), *(each.before for each in outlines)])
     if not len(everything):
         return _say(axes, "no image has a place on the sky")
     if reference is not None:
         stars = _inside(plane.project(*reference), everything)
         axes.scatter(*stars.T, s=4, color=GREEN, linewidths=0, alpha=0.6, label=f"catalog {name}", zorder=1)
-    width = float(np.clip(30.0 / len(outlines), 0.3, 1.0))  # hundreds would be one blot
+    width = float(np.clip(30.0 / max(len(outlines), 1), 0.3, 1.0))  # hundreds would be one blot
 
     def draw(shapes: list[Floats], colour: str, label: str, dashes: str = "-") -> None:
         look: dict[str, Any] = {

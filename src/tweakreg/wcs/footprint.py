@@ -19,14 +19,18 @@ def pixel_bounds(wcs: Any, shape: tuple[int, int]) -> Bounds:
     wcs : gwcs.WCS
         Of the image.
     shape : (ny, nx)
-        Shape of the image, for a WCS without bounding box.
+        Shape of the image: a bounding box that reaches beyond it, as that of a larger one may, ends at its edges.
     """
+    ny, nx = shape
+    edges = (-0.5, nx - 0.5), (-0.5, ny - 0.5)
     box = wcs.bounding_box
-    if box is None:
-        ny, nx = shape
-        return (-0.5, nx - 0.5), (-0.5, ny - 0.5)
-    (xmin, xmax), (ymin, ymax) = box.bounding_box(order="F") if hasattr(box, "bounding_box") else box
-    return (float(xmin), float(xmax)), (float(ymin), float(ymax))
+    if box is None or wcs.forward_transform.n_inputs != 2:
+        return edges
+    box = box.bounding_box(order="F") if hasattr(box, "bounding_box") else box
+    x, y = (
+        (max(float(low), first), min(float(high), last)) for (low, high), (first, last) in zip(box, edges, strict=True)
+    )
+    return x, y
 
 
 def sky(wcs: Any, x: Floats, y: Floats) -> tuple[Floats, Floats]:
