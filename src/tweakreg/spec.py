@@ -88,6 +88,8 @@ SPEC = """
     abs_sigma = float(min=0.0, default=3.0) # As sigma, for the absolute alignment
     abs_searchrad = float(min=0.0, default=6.0) # As searchrad, for the absolute alignment
     abs_use2dhist = boolean(default=True) # As use2dhist, for the absolute alignment
+    abs_xoffset = float(default=0.0) # As xoffset, for the absolute alignment; where it finds none, xoffset and yoffset are tried
+    abs_yoffset = float(default=0.0) # As yoffset, for the absolute alignment
     abs_separation = float(min=0.0, default=1.0) # As separation, for the absolute alignment
     abs_tolerance = float(min=0.0, default=0.7) # As tolerance, for the absolute alignment
     abs_weighted = boolean(default=True) # Weight stars by the errors of the reference catalog, where it has any

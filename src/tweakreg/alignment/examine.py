@@ -15,7 +15,7 @@ from scipy import stats
 
 from tweakreg.alignment.match import mutual_pairs
 from tweakreg.alignment.members import Disagreement, disagreements
-from tweakreg.alignment.overlap import outline, overlap_areas
+from tweakreg.alignment.overlap import lie_on_each_other, outline
 from tweakreg.alignment.register import extra_variance
 from tweakreg.alignment.solver import Component
 from tweakreg.alignment.structure import structure, unpartnered
@@ -32,8 +32,6 @@ _FEWEST = 6
 _ENOUGH_EXPECTED = 10.0
 #: So small a share of what was to be expected is few.
 _FEW_SHARE = 0.25
-#: Images of a group of which one covers more than this share of another are no detectors of one exposure.
-_DITHERS = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -326,9 +324,7 @@ def _prefix(config: StageConfig) -> str:
 
 def _apart(image: PlaneImage, members: Sequence[PlaneImage], config: StageConfig) -> str:
     """What takes an image that is not where its group has it: members of one exposure hardly overlap."""
-    areas = overlap_areas({index: outline(each) for index, each in enumerate(members)})
-    shared = areas[[each is image for each in members]].max(initial=0.0)
-    if shared > _DITHERS * outline(image).area:
+    if any(lie_on_each_other([image, each]) for each in members if each is not image):
         return (
             "exposures that lie on each other are one group: group_by=image, or a group_id for each, takes them apart"
         )

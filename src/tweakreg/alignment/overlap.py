@@ -12,6 +12,9 @@ from scipy.sparse import csgraph
 from tweakreg.plane import Floats
 from tweakreg.records import PlaneImage
 
+#: Images of a group of which one covers more than this share of another are no detectors of one exposure.
+_DITHERS = 0.3
+
 
 def group_outlines(images: Sequence[PlaneImage]) -> dict[Hashable, shapely.Geometry]:
     """Union of the footprints of each group on the common plane, arcsec."""
@@ -39,6 +42,13 @@ def overlap_areas(outlines: Mapping[Hashable, shapely.Geometry]) -> Floats:
     areas = np.zeros((len(shapes), len(shapes)))
     areas[first, second] = shapely.area(shapely.intersection(shapes[first], shapes[second]))
     return areas + areas.T
+
+
+def lie_on_each_other(images: Sequence[PlaneImage]) -> bool:
+    """Whether some image covers so much of another that they are no detectors of one exposure."""
+    shapes: dict[Hashable, shapely.Geometry] = {index: outline(image) for index, image in enumerate(images)}
+    own = np.array([shape.area for shape in shapes.values()])
+    return bool((overlap_areas(shapes) > _DITHERS * own[:, None]).any())
 
 
 def largest_component(areas: Floats) -> list[int]:

@@ -13,7 +13,7 @@ from tweakreg.alignment.match import find_offset, isolated, mutual_pairs
 from tweakreg.alignment.trust import held_out_worsening, scan_probability
 from tweakreg.errors import SingularFitError
 from tweakreg.plane import MAS_PER_ARCSEC, Floats, Ints
-from tweakreg.records import Affine, Detail, Fit, Match, OffsetPeak, Outcome, Sources, StageConfig, StageResult
+from tweakreg.records import Affine, Detail, Fit, Match, OffsetPeak, Outcome, Sources, Stage, StageConfig, StageResult
 
 #: Pairs within this many standard deviations (per axis) of the fit belong to it: 4e-6 of true ones do not.
 _REACH_SIGMA = 5.0
@@ -24,6 +24,9 @@ _RAYLEIGH_MEDIAN = float(np.sqrt(2.0 * np.log(2.0)))
 _MIN_RADIUS_PIXELS = 0.5
 #: Where the full tolerance gives no match, a crowded field may with these shares of it.
 _SHRINK = (1.0, 0.25, 0.0625)
+#: A search that found nothing is tried once more, so much wider and as far as this (arcsec), to say what would work;
+#: not where that would be long.
+_WIDER, _WIDEST, _MOST_FOR_A_HINT = 5.0, 30.0, 4e6
 #: Sources with a neighbour nearer than this many radii are ambiguous, however large the separation.
 _MAX_ISOLATION = 2.0
 #: A parameter beyond the offset reaches this many distinguishable values per radius of the tolerance:
@@ -66,6 +69,16 @@ def register(
         ALIGNED with match and fit, or the reason why not; a fit that was made but
         not believed is kept in it.
     """
+    result = _narrowed(image, reference, config, pixel_scale, footprint)
+    if result.outcome is Outcome.ALIGNED:
+        return result
+    return _with_hint(result, image, reference, config, pixel_scale, footprint)
+
+
+def _narrowed(
+    image: Sources, reference: Sources, config: StageConfig, pixel_scale: float, footprint: Floats
+) -> StageResult:
+    """With the tolerance, and where that gives no match but a narrower one may, with shares of it."""
     results: list[StageResult] = []
     for share in _SHRINK:
         narrow = replace(config, tolerance=share * config.tolerance, separation=share * config.separation)
@@ -75,6 +88,26 @@ def register(
         if not results[-1].outcome.narrower_may_help:
             break
     return results[-1] if results[-1].outcome is Outcome.ALIGNED else results[0]
+
+
+def _with_hint(
+    result: StageResult, image: Sources, reference: Sources, config: StageConfig, pixel_scale: float, footprint: Floats
+) -> StageResult:
+    """A refusal, and what a wider search finds if that is why."""
+    if not result.outcome.narrower_may_help or not config.use2dhist or len(image) * len(reference) > _MOST_FOR_A_HINT:
+        return result
+    wide = replace(config, searchrad=min(_WIDER * config.searchrad, max(_WIDEST, config.searchrad)))
+    found = _narrowed(image, reference, wide, pixel_scale, footprint)
+    if found.outcome is not Outcome.ALIGNED or found.peak is None:
+        return result
+    east, north = found.peak.offset
+    name = "abs_searchrad" if config.stage is Stage.ABSOLUTE else "searchrad"
+    words = f'{{matches}} stars match at an offset of ({{east:.2f}}, {{north:.2f}})": {name}={{radius:.0f}} reaches it'
+    radius = float(np.ceil(np.hypot(east - config.xoffset, north - config.yoffset) + 0.5))
+    numbers = {"matches": len(found.match or ()), "east": east, "north": north, "radius": radius}
+    before = f"{result.detail.words}; " if result.detail else ""
+    detail = Detail(before + words, {**result.detail.numbers, **numbers})
+    return replace(result, detail=detail)
 
 
 def _register_once(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tweakreg.alignment.examine import examined
+from tweakreg.alignment.overlap import lie_on_each_other
 from tweakreg.alignment.register import register
 from tweakreg.alignment.sequential import align_sequentially, make_groups
 from tweakreg.alignment.solver import Component, Group, Order, Solver
@@ -71,7 +72,7 @@ def align_on_plane(
     components = solver(images, groups, relative, order, on_placed)
     before = _Before(
         components=components,
-        results=_relative_results(groups, components, relative),
+        results=_relative_results(images, groups, components, relative),
         relative=relative,
         order=order,
         solver=solver,
@@ -338,7 +339,7 @@ def _ties(
     by_name = {group.name: group for group in groups}
     left = set(by_name)
     for part, its_catalog in parts:
-        result = _tie(part, by_name, config, its_catalog, "")
+        result = _tie(part, by_name, config, its_catalog, catalog)
         if result.outcome is Outcome.ALIGNED:
             left -= part.corrections.keys()
             yield _Tie(component=part, groups=tuple(part.corrections), result=result)
@@ -349,12 +350,21 @@ def _ties(
         for of_epoch, sources in epochs:
             names = tuple(name for name in component.corrections if name in left & of_epoch)
             if names:
-                result = _tie(component, by_name, config, sources, catalog.problem)
+                result = _tie(component, by_name, config, sources, catalog)
                 yield _Tie(component=component, groups=names, result=result)
 
 
-def _relative_results(groups: list[Group], components: list[Component], config: StageConfig) -> dict[str, StageResult]:
+def _relative_results(
+    images: Sequence[PlaneImage], groups: list[Group], components: list[Component], config: StageConfig
+) -> dict[str, StageResult]:
     """What became of each group in the relative stage."""
+    if len(groups) == 1 and lie_on_each_other(images):
+        words = "{images} images that lie on each other are one group: group_by=image, or a group_id for each in the "
+        words += "association, takes them apart"
+        alone = StageResult(
+            stage=Stage.RELATIVE, outcome=Outcome.NOT_NEEDED, detail=Detail(words, {"images": len(images)})
+        )
+        return {groups[0].name: alone}
     return {group.name: _relative_result(group, len(groups), components, config) for group in groups}
 
 
@@ -395,12 +405,24 @@ def _excused(result: StageResult) -> StageResult:
 
 
 def _tie(
-    component: Component, groups: dict[str, Group], config: StageConfig, reference: Sources | None, problem: str
+    component: Component,
+    groups: dict[str, Group],
+    config: StageConfig,
+    reference: Sources | None,
+    catalog: PlaneCatalog,
 ) -> StageResult:
-    """Fit the stars of a component to the reference catalog."""
+    """Fit the stars of a component to the reference catalog, or say why there is none."""
     if reference is None:
-        return StageResult(stage=Stage.ABSOLUTE, outcome=Outcome.NO_REFERENCE, detail=Detail(problem))
+        return StageResult(stage=Stage.ABSOLUTE, outcome=catalog.outcome, detail=Detail(catalog.problem))
     members = [groups[name] for name in component.corrections]
     footprint = np.concatenate([component.corrections[group.name](group.footprint) for group in members])
     pixel_scale = min(group.pixel_scale for group in members)
-    return register(component.stars.sources, reference, config, pixel_scale, footprint)
+    stars = component.stars.sources
+    result = register(stars, reference, config, pixel_scale, footprint)
+    if result.outcome is Outcome.ALIGNED or config.elsewhere is None:
+        return result
+    east, north = config.elsewhere
+    # Two places are searched: each may be believed half as easily.
+    again = replace(config, xoffset=east, yoffset=north, elsewhere=None, max_false_prob=config.max_false_prob / 2.0)
+    second = register(stars, reference, again, pixel_scale, footprint)
+    return second if second.outcome is Outcome.ALIGNED else result

@@ -14,6 +14,11 @@ from tweakreg.plane import Bools, Floats
 from tweakreg.process import silenced
 from tweakreg.records import FindConfig, Pixels, SourceCatalog
 
+#: Fewer sources than this are explained.
+_FEW = 15
+#: Where an image has no noise, stars have peaks above this share of the brightest.
+_FAINTEST_WITHOUT_NOISE = 1e-3
+
 
 def find_sources(pixels: Pixels, config: FindConfig, name: str = "") -> SourceCatalog:
     """Find sources.
@@ -34,15 +39,49 @@ def find_sources(pixels: Pixels, config: FindConfig, name: str = "") -> SourceCa
     """
     mask = pixels.mask | ~np.isfinite(pixels.data)
     data, noise = subtract_background(pixels.data, mask, config.bkg_boxsize)
+    if mask.all():
+        return SourceCatalog.empty(name, "no pixel is usable: all are NaN, or flagged in DQ")
+    threshold = config.snr_threshold * noise
     if not noise > 0.0:
-        return SourceCatalog.empty(name)
-    table = _FINDERS[config.starfinder](replace(pixels, data=data, mask=mask), config.snr_threshold * noise, config)
+        # An image without noise, as a simulated one: a thousandth of its brightest pixel is no star's peak.
+        threshold = _FAINTEST_WITHOUT_NOISE * float(data.max())
+    if not threshold > 0.0:
+        return SourceCatalog.empty(name, "its pixels are all alike")
+    good = replace(pixels, data=data, mask=mask)
+    table = _FINDERS[config.starfinder](good, threshold, config)
+    note = _note(good, threshold, config, 0 if table is None else len(table))
     if table is None or len(table) == 0:
-        return SourceCatalog.empty(name)
+        return SourceCatalog.empty(name, note)
     x, y, flux = (np.asarray(table[column], dtype=float) for column in ("x_centroid", "y_centroid", "flux"))
-    catalog = SourceCatalog(x=x, y=y, flux=flux, name=name)
+    catalog = SourceCatalog(x=x, y=y, flux=flux, name=name, note=note)
     catalog = inside_bounds(catalog[np.isfinite(x) & np.isfinite(y) & np.isfinite(flux)], pixels.bounds)
     return catalog if config.starfinder == "segmentation" else brightest(catalog, config.brightest)
+
+
+def _note(pixels: Pixels, threshold: float, config: FindConfig, number: int) -> str:
+    """Why a finder found so few, if it did: nothing is bright enough, or its limits reject what is."""
+    if number >= _FEW or config.starfinder == "segmentation":
+        return ""
+    free = replace(
+        config, sharplo=-np.inf, sharphi=np.inf, roundlo=-np.inf, roundhi=np.inf, peakmax=None, brightest=None
+    )
+    table = _FINDERS[config.starfinder](pixels, threshold, free)
+    total = 0 if table is None else len(table)
+    if table is None or total == 0:
+        return "nothing is above the threshold: lower snr_threshold, or set kernel_fwhm to the width of the stars"
+    rounds = [column for column in ("roundness1", "roundness2", "roundness") if column in table.colnames]
+    rejected = {
+        "sharplo, sharphi": _outside(table["sharpness"], config.sharplo, config.sharphi),
+        "roundlo, roundhi": np.any([_outside(table[each], config.roundlo, config.roundhi) for each in rounds], axis=0),
+        "peakmax": np.asarray(table["peak"]) > (np.inf if config.peakmax is None else config.peakmax),
+    }
+    counts = [f"{name} {int(np.sum(out))}" for name, out in rejected.items() if np.sum(out)]
+    return f"of {total} peaks above the threshold are rejected by {', by '.join(counts)}" if counts else ""
+
+
+def _outside(values: Any, low: float, high: float) -> Bools:
+    numbers = np.asarray(values, dtype=float)
+    return np.asarray((numbers < low) | (numbers > high))
 
 
 def brightest(catalog: SourceCatalog, number: int | None) -> SourceCatalog:

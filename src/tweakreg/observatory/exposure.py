@@ -60,6 +60,8 @@ class ExposureImage:
         Why it cannot be aligned; empty if it can.
     refused_as : Outcome
         How its stages end if it cannot.
+    note : str
+        Why there are so few sources, where that is known.
     shared_error : float
         Typical size of what exposures of the instrument have in common and cannot see, mas; NaN where it is not known.
     catalog_name : str or None
@@ -93,6 +95,7 @@ class ExposureImage:
     observer: Floats | None = None
     tied_as: str = ""
     refused_as: Outcome = Outcome.UNSUPPORTED_WCS
+    note: str = ""
     shared_error: float = np.nan
 
     @classmethod

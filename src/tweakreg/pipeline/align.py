@@ -97,4 +97,29 @@ def _where_seen(
     except ServiceError as error:
         advice = "The relative solution is kept; `tweakreg refcat fetch` makes a catalog to take along"
         return None, PlaneCatalog(sources=None, problem=f"{error}. {advice}")
-    return at_epochs(catalog, exposures, margin, plane)
+    near, on_plane = at_epochs(catalog, exposures, margin, plane)
+    if len(near) or not len(catalog):
+        return near, on_plane
+    return near, PlaneCatalog(sources=None, problem=_where_instead(catalog, plane), outcome=Outcome.ELSEWHERE)
+
+
+def _where_instead(catalog: ReferenceCatalog, plane: TangentPlane) -> str:
+    """How far away a catalog is none of whose stars lies on the exposures, and what would bring it there."""
+    from astropy.coordinates import FK4, SkyCoord
+
+    away = separation(plane.ra, plane.dec, catalog.ra, catalog.dec) / 3600.0
+    nearest = int(np.argmin(away))
+    place = f"RA {catalog.ra[nearest]:.4f}, Dec {catalog.dec[nearest]:+.4f}"
+    text = f"the nearest of its {len(catalog)} stars is {away[nearest]:.3g} degrees away, at {place}"
+    others = {}
+    if np.abs(catalog.ra).max() <= 90.0:
+        others["its first two columns were Dec and RA: set refxcol and refycol"] = catalog.dec, catalog.ra
+    hours = catalog.ra / 15.0, 15.0 * catalog.ra
+    others["RA were in hours: refxyunits=hours"] = hours[1] % 360.0, catalog.dec
+    others["RA were in degrees, not in hours: refxyunits=degrees"] = hours[0], catalog.dec
+    old = SkyCoord(catalog.ra, catalog.dec, unit="deg", frame=FK4(equinox="B1950")).icrs
+    others["its positions were of B1950: convert them to ICRS"] = old.ra.deg, old.dec.deg
+    for what, (ra, dec) in others.items():
+        if separation(plane.ra, plane.dec, ra, dec).min() / 3600.0 < min(0.1, 0.3 * away[nearest]):
+            return f"{text}; it would lie here if {what}"
+    return text

@@ -13,7 +13,7 @@ from tweakreg.observatory.missions import image_of
 from tweakreg.parameters import Config
 from tweakreg.pipeline.result import Change, ImageResult
 from tweakreg.progress import progress
-from tweakreg.records import Alignment, Outcome, StageResult
+from tweakreg.records import Alignment, Detail, Outcome, StageResult
 from tweakreg.report.lines import run_lines
 from tweakreg.results.record import KEYWORDS, Origins, image_record, keywords, not_alignable
 from tweakreg.results.tree import to_tree
@@ -40,7 +40,17 @@ def results_of(exposure: ExposureImage, alignment: Alignment, *, absolute: bool)
     """
     if exposure.problem:
         return not_alignable(exposure, absolute=absolute)
-    return alignment.relative[exposure.key], alignment.absolute[exposure.key]
+    relative, absolute_ = (
+        _with_note(each[exposure.key], exposure) for each in (alignment.relative, alignment.absolute)
+    )
+    return relative, absolute_
+
+
+def _with_note(result: StageResult, exposure: ExposureImage) -> StageResult:
+    """Too few sources, and why there are."""
+    if result.outcome is not Outcome.TOO_FEW_SOURCES or not exposure.note:
+        return result
+    return replace(result, detail=Detail(f"{result.detail.words}; {exposure.note}", result.detail.numbers))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

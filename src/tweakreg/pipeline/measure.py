@@ -170,7 +170,7 @@ def _measure(image: OpenImage, task: _Task) -> _Image:
         catalog, limits = find_sources(pixels, config.find, image.name), replace(limits, magnitudes=False)
     catalog = catalog[limits.without_brightest().chosen(catalog.flux)]
     group = task.group if task.grouped else _part(task, image, config.group_by)
-    exposure = image.measured(catalog, group, _new_catalog_name(custom, task))
+    exposure = replace(image.measured(catalog, group, _new_catalog_name(custom, task)), note=catalog.note)
     if config.absolute is not None and config.abs_group_by != "exposure":
         exposure = replace(exposure, tied_as=_part(task, image, config.abs_group_by))
     if custom is None and pixels is not None and not exposure.problem:

@@ -13,7 +13,7 @@ from tweakreg.records.catalogs import (
     magnitudes,
 )
 from tweakreg.records.geometry import Affine, affine_design
-from tweakreg.records.outcomes import Detail, Outcome, Stage, Status, status
+from tweakreg.records.outcomes import Detail, Outcome, Stage, Status, for_stage, status
 from tweakreg.records.pixels import Picture, Pixels
 from tweakreg.records.settings import FindConfig, Selection, SipConfig, StageConfig
 
@@ -45,6 +45,7 @@ __all__ = [
     "Status",
     "TangentPlane",
     "affine_design",
+    "for_stage",
     "magnitudes",
     "status",
 ]

@@ -9,6 +9,7 @@ import numpy as np
 
 from tweakreg.plane import Bools, Floats, Ints
 from tweakreg.records.geometry import Affine
+from tweakreg.records.outcomes import Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,8 @@ class SourceCatalog:
         Relative weight in the fit, where the catalog gives one.
     name : str
         Name for messages.
+    note : str
+        Why there are so few, where that is known.
     """
 
     x: Floats
@@ -32,19 +35,20 @@ class SourceCatalog:
     flux: Floats
     weight: Floats | None = None
     name: str = ""
+    note: str = ""
 
     def __len__(self) -> int:
         return len(self.x)
 
     def __getitem__(self, index: Bools | Ints) -> SourceCatalog:
         weight = None if self.weight is None else self.weight[index]
-        return SourceCatalog(x=self.x[index], y=self.y[index], flux=self.flux[index], weight=weight, name=self.name)
+        return replace(self, x=self.x[index], y=self.y[index], flux=self.flux[index], weight=weight)
 
     @classmethod
-    def empty(cls, name: str = "") -> SourceCatalog:
-        """A catalog without sources."""
+    def empty(cls, name: str = "", note: str = "") -> SourceCatalog:
+        """A catalog without sources, and why there are none."""
         none = np.empty(0)
-        return cls(x=none, y=none, flux=none, name=name)
+        return cls(x=none, y=none, flux=none, name=name, note=note)
 
 
 def magnitudes(flux: Floats) -> Floats:
@@ -212,11 +216,14 @@ class PlaneCatalog:
         The stars at the epoch of each group, where they move; each group is in one of them. Empty where they do not.
     problem : str
         Why there are no stars; empty if there are.
+    outcome : Outcome
+        How an absolute stage ends that has no stars.
     """
 
     sources: Sources | None
     epochs: tuple[EpochCatalog, ...] = ()
     problem: str = ""
+    outcome: Outcome = Outcome.NO_REFERENCE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from tweakreg.spec import DEFAULTS
 
 
 class Stage(enum.Enum):
@@ -24,6 +27,25 @@ class _Meaning:
     apart: bool = False
     catalog_replaces: bool = False
     narrower_may_help: bool = False
+
+
+def for_stage(text: str, stage: Stage) -> str:
+    """Advice with the names that parameters have in a stage.
+
+    Parameters
+    ----------
+    text : str
+        With the names of the relative stage.
+    stage : Stage
+        In the absolute one parameters of its own begin with ``abs_``.
+    """
+    if stage is Stage.RELATIVE:
+        return text
+
+    def named(word: re.Match[str]) -> str:
+        return f"abs_{word[0]}" if f"abs_{word[0]}" in DEFAULTS else word[0]
+
+    return re.sub(r"[a-z0-9_]+", named, text)
 
 
 class Outcome(enum.Enum):
@@ -90,6 +112,11 @@ class Outcome(enum.Enum):
         "Look at the absolute stage of the image: if that is aligned, all is well.",
         apart=True,
         catalog_replaces=True,
+    )
+    ELSEWHERE = _Meaning(
+        "no star of the reference catalog lies on the exposures",
+        "Give the catalog of this field. If it is, its columns are not what they seem: set refxcol and refycol, and "
+        "refxyunits; positions have to be ICRS.",
     )
     NO_REFERENCE = _Meaning(
         "there is no usable reference catalog",

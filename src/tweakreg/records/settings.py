@@ -21,8 +21,8 @@ class StageConfig:
     """Matching and fitting parameters of one stage, as in the step's spec.
 
     Those for errors of the reference are of the absolute stage: `weighted`, whether they are used, and
-    `error_floor`, what is added to them in quadrature (mas; None for what the residuals say). The expected offset,
-    `xoffset` and `yoffset`, is of the relative stage.
+    `error_floor`, what is added to them in quadrature (mas; None for what the residuals say). `elsewhere` is a second
+    offset to seek around where none is found at the expected one, which is `xoffset` and `yoffset`.
     """
 
     stage: Stage
@@ -44,6 +44,7 @@ class StageConfig:
     max_misfit_sigma: float
     weighted: bool
     error_floor: float | None
+    elsewhere: tuple[float, float] | None = None
 
     @classmethod
     def of(cls, stage: Stage, values: Mapping[str, Any] = DEFAULTS, **changes: Any) -> StageConfig:
@@ -60,11 +61,12 @@ class StageConfig:
         """
         absolute = stage is Stage.ABSOLUTE
         taken: dict[str, Any] = {"stage": stage}
-        for name in (each.name for each in fields(cls) if each.name != "stage"):
+        for name in (each.name for each in fields(cls) if each.name not in ("stage", "elsewhere")):
             own = f"abs_{name}"
             taken[name] = values[own if absolute and own in values else name] if name in values else values[own]
-        if absolute:
-            taken |= {"xoffset": 0.0, "yoffset": 0.0}
+        common = values["xoffset"], values["yoffset"]
+        if absolute and any(common) and not (taken["xoffset"] or taken["yoffset"]):
+            taken["elsewhere"] = common
         return cls(**taken | changes)
 
     @property

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tweakreg.records import GROUP, Outcome, Stage
+from tweakreg.records import GROUP, Outcome, Stage, for_stage
 from tweakreg.results.record import FitRecord, ImageRecord, PatternRecord, StageRecord
 
 
@@ -102,7 +102,7 @@ def summary_lines(records: Sequence[ImageRecord], written: Sequence[Path], secon
     failures = failure_groups(records)
     for failure in failures[:2]:
         names = ", ".join(failure.names[:2]) + (f" and {len(failure.names) - 2} more" if len(failure.names) > 2 else "")
-        lines.append(f"  {failure.stage}, {failure.outcome.brief}: {names}. {failure.outcome.remedy}")
+        lines.append(f"  {failure.stage}, {failure.outcome.brief}: {names}. {failure.remedy}")
     if len(failures) > 2:
         lines.append(f"  {counted(len(failures) - 2, 'further reason')}: see the table of fits or the report")
     return lines + _written_lines(written)
@@ -181,6 +181,11 @@ class Failure:
     outcome: Outcome
     names: tuple[str, ...]
     indices: tuple[int, ...]
+
+    @property
+    def remedy(self) -> str:
+        """What can be done about it, with the names that parameters have in the stage."""
+        return for_stage(self.outcome.remedy, Stage(self.stage))
 
 
 def failure_groups(records: Sequence[ImageRecord]) -> list[Failure]:

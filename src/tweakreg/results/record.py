@@ -13,7 +13,7 @@ import numpy as np
 from tweakreg.observatory.exposure import ExposureImage
 from tweakreg.parameters import Config
 from tweakreg.plane import MAS_PER_ARCSEC, Floats, TangentPlane
-from tweakreg.records import Affine, Alignment, Detail, Outcome, Stage, StageResult, Status, status
+from tweakreg.records import Affine, Alignment, Detail, Outcome, Stage, StageResult, Status, for_stage, status
 
 #: Covariances are of (m11, m12, m21, m22, s1, s2), the shift in mas.
 _TO_MAS = np.array([1.0, 1.0, 1.0, 1.0, MAS_PER_ARCSEC, MAS_PER_ARCSEC])
@@ -179,7 +179,7 @@ class StageRecord:
     @property
     def reason(self) -> str:
         """What happened, with the numbers behind it."""
-        return self.outcome.sentence + (f" ({self.detail})" if self.detail else "")
+        return for_stage(self.outcome.sentence, self.stage) + (f" ({self.detail})" if self.detail else "")
 
     @property
     def aligned(self) -> FitRecord | None:

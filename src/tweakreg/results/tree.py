@@ -10,7 +10,7 @@ import numpy as np
 from tweakreg.errors import InputError
 from tweakreg.observatory.missions import result_tree
 from tweakreg.plane import TangentPlane
-from tweakreg.records import Outcome, Stage, Status
+from tweakreg.records import Outcome, Stage, Status, for_stage
 from tweakreg.results.record import (
     FitRecord,
     ImageRecord,
@@ -89,7 +89,7 @@ def to_tree(record: ImageRecord) -> Tree:
 def _stage_tree(stage: StageRecord) -> Tree:
     tree: Tree = {
         "outcome": stage.outcome.name,
-        "sentence": stage.outcome.sentence,
+        "sentence": for_stage(stage.outcome.sentence, stage.stage),
         "detail": stage.detail,
         "reference": stage.matched_with,
     }
