@@ -1,37 +1,19 @@
-"""Reading catalogs that people bring: columns in any case, errors that name the file."""
+"""Tables that people bring: columns in any case, errors that name the file."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from astropy.table import Table
 
-from tweakreg.errors import CatalogError, first_line
+from tweakreg.errors import CatalogError
 from tweakreg.plane import Floats
-from tweakreg.process import silenced
 
 #: Where astropy keeps units and metadata in a parquet file.
 _YAML = b"table_meta_yaml"
-
-
-def read_table(path: str | Path) -> Table:
-    """Read any format that `astropy.table.Table.read` recognises.
-
-    Raises
-    ------
-    CatalogError
-        The file is missing or no table.
-    """
-    if not Path(path).is_file():
-        raise CatalogError(path, "the catalog does not exist")
-    with silenced():
-        try:
-            return read_parquet(path) if Path(path).suffix == ".parquet" else Table.read(path)
-        except Exception:  # astropy's readers raise anything
-            return _read_text(path)
 
 
 def _known_unit(text: str, path: str | Path, column: str) -> Any:
@@ -44,15 +26,22 @@ def _known_unit(text: str, path: str | Path, column: str) -> Any:
         raise CatalogError(path, f"column '{column}' has the unit '{text}', which is not known") from error
 
 
-def read_parquet(path: str | Path) -> Table:
+def read_parquet(source: str | Path | IO[bytes], columns: Sequence[str] | None = None) -> Table:
     """Read a parquet file; units and metadata where astropy, or `write_parquet`, wrote them.
 
     Astropy's own reader needs pandas as well.
+
+    Parameters
+    ----------
+    source : str, Path or file
+        Where it is, or the open file.
+    columns : sequence of str, optional
+        Which are read; all if it is not given.
     """
     import pyarrow.parquet as pq
     from astropy.table import meta
 
-    found = pq.read_table(path)
+    found = pq.read_table(source, columns=columns)
     table = Table({name: plain_column(found[name]) for name in found.column_names})
     text = (found.schema.metadata or {}).get(_YAML)
     if text is not None:
@@ -89,12 +78,10 @@ def _nothing(column: Any) -> Any:
     return np.nan if np.issubdtype(column.dtype, np.floating) else None
 
 
-def _read_text(path: str | Path) -> Table:
-    """Text without a telling file name: `Table.read` does not guess from the content."""
-    try:
-        return Table.read(path, format="ascii")
-    except Exception as error:
-        raise CatalogError(path, f"not a table that astropy can read ({first_line(error)})") from error
+def listed(names: Sequence[str]) -> str:
+    """Names of columns for a message, which must not be as long as a table is wide."""
+    some = ", ".join(name if len(name) <= 40 else f"{name[:37]}..." for name in names[:20])
+    return some + (f" and {len(names) - 20} others" if len(names) > 20 else "")
 
 
 def find_column(table: Table, path: str | Path, names: Sequence[str]) -> str | None:
@@ -108,7 +95,7 @@ def find_column(table: Table, path: str | Path, names: Sequence[str]) -> str | N
     for name in names:
         found = [column for column in table.colnames if column.lower() == name.lower()]
         if len(found) > 1:
-            raise CatalogError(path, f"columns {', '.join(found)} differ only in case: keep one of them")
+            raise CatalogError(path, f"columns {listed(found)} differ only in case: keep one of them")
         if found:
             return str(found[0])
     return None
@@ -128,7 +115,7 @@ def chosen_column(table: Table, path: str | Path, chosen: str, parameter: str) -
         return str(table.colnames[int(chosen) - 1])
     column = find_column(table, path, (chosen,))
     if column is None:
-        raise CatalogError(path, f"has no column {parameter} = {chosen}; it has {', '.join(table.colnames)}")
+        raise CatalogError(path, f"has no column {parameter} = {chosen}; it has {listed(table.colnames)}")
     return column
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from tweakreg.errors import CatalogError
 from tweakreg.plane import Floats
 from tweakreg.records import Selection, SourceCatalog
-from tweakreg.tables import chosen_column, find_column, numbers, read_table
+from tweakreg.tablefiles import read_table
+from tweakreg.tables import chosen_column, find_column, numbers
 
 ToPixels = Callable[[Floats, Floats], tuple[Floats, Floats]]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from tweakreg.errors import CatalogError
 from tweakreg.records import ReferenceCatalog, Selection
 from tweakreg.reference.table import catalog_of
-from tweakreg.tables import read_table
+from tweakreg.tablefiles import read_table
 
 
 def read_reference(path: str | Path, selection: Selection | None = None) -> ReferenceCatalog:
