@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from astropy.table import Table
 
 from tweakreg.errors import CatalogError
 from tweakreg.plane import Floats
 from tweakreg.records import Selection, SourceCatalog
 from tweakreg.tablefiles import read_table
-from tweakreg.tables import chosen_column, find_column, numbers
+from tweakreg.tables import RA_NAMES, chosen_column, find_column, first_of_each, numbers, remedy, sky_positions
+
+log = logging.getLogger(__name__)
 
 ToPixels = Callable[[Floats, Floats], tuple[Floats, Floats]]
 
-_POSITION_COLUMNS = {axis: (axis, f"{axis}centroid", f"{axis}_centroid") for axis in "xy"}
-_SKY_COLUMNS = {"x": ("ra",), "y": ("dec",)}
+_POSITION_COLUMNS = tuple((axis, f"{axis}centroid", f"{axis}_centroid") for axis in "xy")
 
 
 def read_catalog(
@@ -50,19 +53,14 @@ def read_catalog(
     """
     table = read_table(path)
     selection = selection or Selection.of_sources()
-    columns = {}
-    for axis, names in (_POSITION_COLUMNS if selection.units == "pixels" else _SKY_COLUMNS).items():
-        column = chosen_column(table, path, getattr(selection, axis), f"{axis}col") or find_column(table, path, names)
-        if column is None:
-            raise CatalogError(path, f"needs a column {' or '.join(names)}; it has {', '.join(table.colnames)}")
-        columns[axis] = numbers(table, path, column)
-    if not (np.isfinite(columns["x"]).all() and np.isfinite(columns["y"]).all()):
+    x, y = _positions(table, path, selection)
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise CatalogError(path, "some positions are missing or not finite: remove these rows")
     if selection.units == "pixels":
-        columns = {axis: values - selection.origin for axis, values in columns.items()}
+        x, y = x - selection.origin, y - selection.origin
     else:
         assert to_pixels is not None
-        columns["x"], columns["y"] = to_pixels(columns["x"], columns["y"])
+        x, y = to_pixels(x, y)
     flux_column = chosen_column(table, path, selection.flux, "fluxcol") or find_column(table, path, ("flux",))
     if flux_column is None and selection.by_flux:
         raise CatalogError(path, "has no column flux for minflux, maxflux or nbright: set fluxcol")
@@ -71,4 +69,26 @@ def read_catalog(
     weight = None if weight_column is None else numbers(table, path, weight_column)
     if weight is not None and not (np.isfinite(weight) & (weight >= 0.0)).all():
         raise CatalogError(path, "some weights are negative or not finite")
-    return SourceCatalog(x=columns["x"], y=columns["y"], flux=flux, weight=weight, name=name)
+    catalog = SourceCatalog(x=x, y=y, flux=flux, weight=weight, name=name)
+    once = first_of_each(x, y)
+    if not once.all():
+        log.warning("%s: %d of %d sources stand twice at the same position: counted once", path, (~once).sum(), len(x))
+    return catalog[once]
+
+
+def _positions(table: Table, path: str | Path, selection: Selection) -> tuple[Floats, Floats]:
+    """Pixels as they stand, or degrees."""
+    chosen, parameters = (selection.x, selection.y), ("xcol", "ycol")
+    if selection.units != "pixels":
+        return sky_positions(table, path, chosen, parameters)
+    columns = []
+    for given, parameter, names in zip(chosen, parameters, _POSITION_COLUMNS, strict=True):
+        column = chosen_column(table, path, given, parameter) or find_column(table, path, names)
+        if column is None:
+            origin = "and pixel_origin = 1 if its first pixel is (1, 1), as for SExtractor, DAOPHOT and IRAF"
+            sky = find_column(table, path, RA_NAMES)
+            degrees = f"; for positions on the sky as in {sky}, set xyunits = degrees" if sky else ""
+            has = remedy(table, parameters, ("x", "y"))
+            raise CatalogError(path, f"needs a column {' or '.join(names)}; it {has}, {origin}{degrees}")
+        columns.append(numbers(table, path, column))
+    return columns[0], columns[1]
