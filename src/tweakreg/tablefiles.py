@@ -8,7 +8,7 @@ import lzma
 import re
 import stat
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,7 +17,6 @@ from astropy.table import Table
 
 from tweakreg.errors import CatalogError, first_line
 from tweakreg.process import silenced
-from tweakreg.tables import listed, read_parquet
 
 #: Bytes of text, or of what a compressed file unpacks to, and rows. More is a mistake, or meant to fill the memory.
 LARGEST = 256 * 2**20
@@ -37,6 +36,8 @@ _NO_TABLES = {
     b"%PDF": "is a PDF file and no table",
     b"\x89PNG": "is a picture and no table",
 }
+#: Where astropy keeps units and metadata in a parquet file.
+_YAML = b"table_meta_yaml"
 #: Tables of a FITS_LDAC file: those with headers of images, and those with sources.
 _LDAC_HEADERS = ("LDAC_IMHEAD", "FIELDS")
 _LDAC_SOURCES = ("LDAC_OBJECTS", "OBJECTS")
@@ -305,3 +306,61 @@ def _without_header(text: str, number: int, delimiter: str) -> Table:
         if len(table.colnames) == number:
             return table
     raise ValueError(f"its columns cannot be told apart: {listed(table.colnames)}")
+
+
+def read_parquet(source: str | Path | IO[bytes], columns: Sequence[str] | None = None) -> Table:
+    """Read a parquet file; units and metadata where astropy, or `write_parquet`, wrote them.
+
+    Astropy's own reader needs pandas as well.
+
+    Parameters
+    ----------
+    source : str, Path or file
+        Where it is, or the open file.
+    columns : sequence of str, optional
+        Which are read; all if it is not given.
+    """
+    import pyarrow.parquet as pq
+    from astropy.table import meta
+
+    found = pq.read_table(source, columns=columns)
+    table = Table({name: plain_column(found[name]) for name in found.column_names})
+    text = (found.schema.metadata or {}).get(_YAML)
+    if text is not None:
+        header = meta.get_header_from_yaml(text.decode("utf-8").splitlines())
+        table.meta = dict(header.get("meta", {}))
+        for column in header["datatype"]:
+            if column["name"] in table.colnames:
+                table[column["name"]].unit = column.get("unit")
+    return table
+
+
+def plain_column(column: Any) -> Any:
+    """A column of arrow as an array; nulls of integers and truth values as text, which keeps them apart from both."""
+    if column.null_count and not str(column.type).startswith(("float", "double", "halffloat")):
+        return np.array([str(value) for value in column.to_pylist()])
+    return column.to_numpy()
+
+
+def write_parquet(table: Table, path: str | Path) -> None:
+    """Write a parquet file as astropy does, with units and metadata."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from astropy.table import meta
+
+    columns = pa.table(
+        {name: np.ma.filled(np.ma.asarray(table[name]), _nothing(table[name])) for name in table.colnames}
+    )
+    text = "\n".join(meta.get_yaml_from_table(table)).encode("utf-8")
+    pq.write_table(columns.replace_schema_metadata({_YAML: text}), path)
+
+
+def _nothing(column: Any) -> Any:
+    """What stands for a missing value."""
+    return np.nan if np.issubdtype(column.dtype, np.floating) else None
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names of columns for a message, which must not be as long as a table is wide."""
+    some = ", ".join(name if len(name) <= 40 else f"{name[:37]}..." for name in names[:20])
+    return some + (f" and {len(names) - 20} others" if len(names) > 20 else "")

@@ -12,8 +12,16 @@ from astropy.table import Table
 from tweakreg.errors import CatalogError
 from tweakreg.plane import Floats
 from tweakreg.records import Selection, SourceCatalog
-from tweakreg.tablefiles import read_table
-from tweakreg.tables import RA_NAMES, chosen_column, find_column, first_of_each, numbers, remedy, sky_positions
+from tweakreg.tables import (
+    RA_NAMES,
+    chosen_column,
+    find_column,
+    first_of_each,
+    numbers,
+    read_table,
+    remedy,
+    sky_positions,
+)
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +31,11 @@ _POSITION_COLUMNS = tuple((axis, f"{axis}centroid", f"{axis}_centroid") for axis
 
 
 def read_catalog(
-    path: str | Path, name: str = "", selection: Selection | None = None, to_pixels: ToPixels | None = None
+    path: str | Path,
+    name: str = "",
+    selection: Selection | None = None,
+    to_pixels: ToPixels | None = None,
+    parameters: tuple[str, str, str] = ("xcol", "ycol", "fluxcol"),
 ) -> SourceCatalog:
     """Read a catalog of an image's sources.
 
@@ -39,6 +51,8 @@ def read_catalog(
         Which columns, in which units; its cuts are not made here.
     to_pixels : callable, optional
         Pixels of the image at sky positions, for a catalog of positions in degrees.
+    parameters : tuple of str
+        The parameters that choose the columns, for messages.
 
     Returns
     -------
@@ -53,7 +67,7 @@ def read_catalog(
     """
     table = read_table(path)
     selection = selection or Selection.of_sources()
-    x, y = _positions(table, path, selection)
+    x, y = _positions(table, path, selection, parameters[:2])
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise CatalogError(path, "some positions are missing or not finite: remove these rows")
     if selection.units == "pixels":
@@ -61,9 +75,9 @@ def read_catalog(
     else:
         assert to_pixels is not None
         x, y = to_pixels(x, y)
-    flux_column = chosen_column(table, path, selection.flux, "fluxcol") or find_column(table, path, ("flux",))
+    flux_column = chosen_column(table, path, selection.flux, parameters[2]) or find_column(table, path, ("flux",))
     if flux_column is None and selection.by_flux:
-        raise CatalogError(path, "has no column flux for minflux, maxflux or nbright: set fluxcol")
+        raise CatalogError(path, f"has no column flux for the cuts on flux: set {parameters[2]}")
     flux = np.full(len(table), np.nan) if flux_column is None else numbers(table, path, flux_column)
     weight_column = find_column(table, path, ("weight",))
     weight = None if weight_column is None else numbers(table, path, weight_column)
@@ -76,18 +90,21 @@ def read_catalog(
     return catalog[once]
 
 
-def _positions(table: Table, path: str | Path, selection: Selection) -> tuple[Floats, Floats]:
+def _positions(
+    table: Table, path: str | Path, selection: Selection, parameters: tuple[str, str]
+) -> tuple[Floats, Floats]:
     """Pixels as they stand, or degrees."""
-    chosen, parameters = (selection.x, selection.y), ("xcol", "ycol")
+    chosen = (selection.x, selection.y)
     if selection.units != "pixels":
         return sky_positions(table, path, chosen, parameters)
     columns = []
     for given, parameter, names in zip(chosen, parameters, _POSITION_COLUMNS, strict=True):
         column = chosen_column(table, path, given, parameter) or find_column(table, path, names)
         if column is None:
-            origin = "and pixel_origin = 1 if its first pixel is (1, 1), as for SExtractor, DAOPHOT and IRAF"
+            origin = "and pixel_origin = 1 if it counts pixels from 1, as SExtractor, DAOPHOT and IRAF"
             sky = find_column(table, path, RA_NAMES)
-            degrees = f"; for positions on the sky as in {sky}, set xyunits = degrees" if sky else ""
+            units = "xyunits = degrees" if parameters[0] == "xcol" else "refxyunits = degrees, without refimage"
+            degrees = f"; for positions on the sky as in {sky}, set {units}" if sky else ""
             has = remedy(table, parameters, ("x", "y"))
             raise CatalogError(path, f"needs a column {' or '.join(names)}; it {has}, {origin}{degrees}")
         columns.append(numbers(table, path, column))
