@@ -7,6 +7,7 @@ import gzip
 import http.server
 import lzma
 import threading
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -17,8 +18,10 @@ from astropy.io.votable import from_table
 from astropy.table import Table
 
 from tweakreg import tablefiles
-from tweakreg.errors import CatalogError
+from tweakreg.corrections.file import read_correction
+from tweakreg.errors import CatalogError, CorrectionError, ParameterFileError
 from tweakreg.reference.file import read_reference
+from tweakreg.steppars import parameter_file
 from tweakreg.tablefiles import read_table
 
 STARS = "RA,DEC\n80.1,-69.1\n80.2,-69.2\n"
@@ -115,6 +118,21 @@ def test_a_fits_table_that_is_cut_short(tmp_path):
 def test_names_that_are_no_file(tmp_path, name):
     with pytest.raises(CatalogError):
         read_table(tmp_path / name)
+
+
+def test_files_that_may_not_be_read_are_refused_with_the_reason(tmp_path, monkeypatch):
+    def refuse(self, *arguments, **options):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    (tmp_path / "a.asdf").write_text("x")
+    monkeypatch.setattr(Path, "stat", refuse)
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    monkeypatch.setenv("TWEAKREG_PARS", str(tmp_path))
+    for read, error in ((read_table, CatalogError), (read_correction, CorrectionError)):
+        with pytest.raises(error, match="cannot be read: Permission denied"):
+            read(tmp_path / "a.asdf")
+    with pytest.raises(ParameterFileError, match=r"TWEAKREG_PARS.*Permission denied"):
+        parameter_file({})
 
 
 def test_nothing_is_fetched(tmp_path):
