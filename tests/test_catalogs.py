@@ -11,7 +11,7 @@ from tweakreg.observatory.catalogs import custom_catalogs, read_catfile
 
 
 def test_catfile(tmp_path):
-    (tmp_path / "cats.txt").write_text("# a comment\na_cal.fits  a.ecsv\nb_cal.fits\n\nc_cal.fits sub/c.ecsv # why\n")
+    (tmp_path / "cats.txt").write_text("\ufeff# comment\na_cal.fits  a.ecsv\nb_cal.fits\n\nc_cal.fits sub/c.ecsv # y\n")
     assert read_catfile(tmp_path / "cats.txt") == {
         "a_cal.fits": tmp_path / "a.ecsv",
         "b_cal.fits": None,
@@ -35,6 +35,7 @@ def test_a_catfile_that_is_no_text_and_names_that_match_nothing(folder, names, c
     (folder / "cats.txt").write_bytes(bytes(range(128, 256)))
     with pytest.raises(CatalogError, match="not a text file"):
         read_catfile(folder / "cats.txt")
-    (folder / "cats.txt").write_text("nobody_cal.fits a.ecsv\n")
+    (folder / "cats.txt").write_text("\x1b[2Jnobody_cal.fits a.ecsv\n")
     custom_catalogs(ModelLibrary([folder / names[0]]), str(folder / "cats.txt"))
+    assert "\x1b" not in caplog.text
     assert "nobody_cal.fits is not among the exposures" in caplog.text

@@ -134,6 +134,9 @@ def test_column_names(tmp_path, header):
     ("text", "message"),
     [
         ("a b\n1 2\n", "needs a column x or xcentroid or x_centroid; it has a, b"),
+        ("X_IMAGE Y_IMAGE\n1 2\n", "xcol = X_IMAGE, ycol = Y_IMAGE, and pixel_origin = 1"),
+        ("1.5 2.5\n", "xcol = 1, ycol = 2, and pixel_origin = 1"),
+        ("RA DEC\n1 2\n", "set xyunits = degrees"),
         ("x X y\n1 2 3\n", "differ only in case"),
         ("x y\n1 nan\n", "not finite"),
         ("x y\n1 two\n", "does not hold numbers"),
@@ -147,6 +150,12 @@ def test_broken_catalogs_name_the_file_and_the_problem(tmp_path, text, message):
     with pytest.raises(CatalogError, match=message) as error:
         read_catalog(path)
     assert "broken.txt" in str(error.value)
+
+
+def test_sources_that_stand_twice_count_once(tmp_path, caplog):
+    (tmp_path / "a.txt").write_text("x y flux\n1 2 3\n4 5 6\n1 2 3\n1 5 3\n")
+    assert list(read_catalog(tmp_path / "a.txt").x) == [1.0, 4.0, 1.0]
+    assert "1 of 4 sources stand twice" in caplog.text
 
 
 def test_missing_catalog(tmp_path):

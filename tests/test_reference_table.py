@@ -160,3 +160,72 @@ def test_reference_rows_without_position_are_left_out_and_said(tmp_path, caplog)
     assert len(read_reference(tmp_path / "ref.ecsv")) == 1
     assert "1 of 2 rows" in caplog.text
     assert "no row" not in caplog.text
+
+
+RA, DEC = np.array([80.1, 80.2]), np.array([-69.1, -69.2])
+SKY = SkyCoord(RA, DEC, unit="deg")
+
+
+@pytest.mark.parametrize("units", ["degrees", "hours"])
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"RA": RA / 15.0 * u.hourangle, "DEC": DEC * u.deg},
+        {"RA": RA / 15.0 * u.h, "DEC": DEC * u.deg},
+        {"RA": RA * u.deg, "DEC": DEC * u.deg},
+        {"RA": SKY.ra.to(u.rad), "DEC": SKY.dec.to(u.arcmin)},
+        {"RA": SKY.ra.to_string("hour", sep=":"), "DEC": SKY.dec.to_string("deg", sep=":")},
+        {"RA": SKY.ra.to_string("hour", sep=" "), "DEC": SKY.dec.to_string("deg", sep=" ")},
+        {"RA": SKY.ra.to_string("hour"), "DEC": DEC},
+        {"RA": SKY.ra.to_string("deg"), "DEC": SKY.dec.to_string("deg")},
+        {"anything": SKY.galactic},
+        {"pos.ra": RA * u.deg, "pos.dec": DEC * u.deg},
+    ],
+    ids=lambda columns: f"{next(iter(columns))}-{next(iter(columns.values()))[0]}",
+)
+def test_positions_in_whatever_form_they_say_they_are(tmp_path, columns, units):
+    Table(columns).write(tmp_path / "a.ecsv")
+    catalog = read_reference(tmp_path / "a.ecsv", taking(units=units))
+    assert catalog.ra == pytest.approx(RA, abs=1e-9)
+    assert catalog.dec == pytest.approx(DEC, abs=1e-9)
+
+
+def test_the_parameter_chooses_among_columns_of_sky_coordinates(tmp_path):
+    Table({"RA": RA + 1.0, "DEC": DEC, "one": SKY, "two": SKY}).write(tmp_path / "a.ecsv")
+    assert read_reference(tmp_path / "a.ecsv", taking(x="two")).ra == pytest.approx(RA)
+
+
+@pytest.mark.parametrize(
+    ("columns", "selection", "message"),
+    [
+        ({"one": SKY, "two": SKY}, {}, "set refxcol to one of them"),
+        ({"ALPHA_SKY": RA, "DELTA_SKY": DEC}, {}, "refxcol = ALPHA_SKY, refycol = DELTA_SKY"),
+        ({"col1": RA, "col2": DEC}, {}, "without names: .*refxcol = 1, refycol = 2"),
+        ({"x": RA, "y": DEC}, {}, "refxyunits = pixels and refimage"),
+        ({"RA": RA, "DEC": DEC}, {"units": "hours"}, "beyond 24 hours"),
+        ({"RA": RA * u.m, "DEC": DEC}, {}, "in m, which is no deg"),
+        ({"RA": ["80:06:00", "80:12:00"], "DEC": DEC}, {}, "sexagesimal text that is no hourangle"),
+        ({"RA": ["05:20:24", "n/a"], "DEC": DEC}, {}, "'n/a'.*mend these rows"),
+        ({"RA": ["1.0", "n/a"], "DEC": DEC}, {}, "does not hold numbers: .*'n/a'"),
+        ({"RA": RA, "DEC": DEC, "ra_error": RA * u.ABmag}, {}, r"mag\(AB\), which is no mas"),
+    ],
+)
+def test_a_refusal_names_what_would_make_the_table_work(tmp_path, columns, selection, message):
+    Table(columns).write(tmp_path / "a.ecsv")
+    with pytest.raises(CatalogError, match=message):
+        read_reference(tmp_path / "a.ecsv", taking(**selection))
+
+
+def test_magnitudes_in_units_of_their_own(tmp_path):
+    Table({"RA": RA, "DEC": DEC, "mag": [2.0, 1.0] * u.ABmag}).write(tmp_path / "a.ecsv")
+    assert read_reference(tmp_path / "a.ecsv", taking(brightest=1)).ra == pytest.approx(RA[1:])
+
+
+def test_a_star_that_stands_twice_counts_once(tmp_path, caplog):
+    twice = np.tile(RA, 2) / 15.0
+    twice[2:] += 1e-15
+    Table({"RA": twice, "DEC": np.tile(DEC, 2), "mag": [1.0, 2.0, 1.0, 2.0]}).write(tmp_path / "a.ecsv")
+    assert read_reference(tmp_path / "a.ecsv", taking(units="hours")).ra == pytest.approx(RA)
+    assert "2 of 4 stars stand twice" in caplog.text
+    Table({"RA": [0.0, 360.0, 1.0], "DEC": [1.0, 1.0, 1.0], "mag": [1.0, 1.0, 2.0]}).write(tmp_path / "b.ecsv")
+    assert read_reference(tmp_path / "b.ecsv", taking(brightest=2)).ra == pytest.approx([0.0, 1.0])

@@ -7,11 +7,21 @@ from typing import Any
 
 def first_line(error: BaseException) -> str:
     """What an error of another package says, in one line: its kind if it says nothing."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def printable(text: str) -> str:
+    """A text whose control characters are spelled out: names in files may hold codes that a terminal obeys."""
+    return "".join(each if each.isprintable() or each == "\n" else repr(each)[1:-1] for each in text)
 
 
 class TweakRegError(Exception):
-    """Base class of every error that the package raises on purpose.
+    """Base class of every error that the package raises on purpose; its message can be shown on a terminal.
+
+    Parameters
+    ----------
+    *arguments : object
+        The message.
 
     Attributes
     ----------
@@ -20,6 +30,9 @@ class TweakRegError(Exception):
     """
 
     exit_status = 1
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*(printable(each) if isinstance(each, str) else each for each in arguments))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (type(self), self.args, self.__dict__)
@@ -56,7 +69,7 @@ class ParameterError(TweakRegError, ValueError):
     def of_message(cls, message: str) -> ParameterError:
         """An error with a message that names the parameter already."""
         error = cls.__new__(cls)
-        Exception.__init__(error, message)
+        TweakRegError.__init__(error, message)
         error.name, error.value, error.remedy = "", None, message
         return error
 

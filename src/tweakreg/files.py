@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,19 @@ from tweakreg.errors import OutputError
 def expanded(path: str) -> Path:
     """A path as a shell would take it; an unknown user's home stays as it is, where `Path.expanduser` raises."""
     return Path(os.path.expanduser(path.strip()))  # noqa: PTH111
+
+
+def why_unreadable(path: Path) -> str:
+    """Why a file cannot be read; empty if it can. `Path.is_file` raises for some reasons and hides others."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return "is no file"
+        with path.open("rb"):
+            return ""
+    except FileNotFoundError:
+        return "there is no such file"
+    except (OSError, ValueError) as error:
+        return f"cannot be read: {getattr(error, 'strerror', None) or error}"
 
 
 @contextmanager

@@ -61,8 +61,8 @@ def parameter_file(header: Mapping[str, Any]) -> Path | None:
     if word == "none":
         log.info("No parameter reference file is used, as %s says", VARIABLE)
         return None
-    if word not in WORDS and not Path(where).expanduser().is_dir():
-        raise ParameterFileError(f"environment variable {VARIABLE} = {where!r}: must be {_CHOICES}")
+    if word not in WORDS:
+        _check_folder(where)
     if word == "crds" or (word == "auto" and _crds_is_configured()):
         path = _from_crds(header)
         if path is not None:
@@ -77,6 +77,17 @@ def parameter_file(header: Mapping[str, Any]) -> Path | None:
     else:
         log.info("Parameters for %s from the %s file %s", what, "packaged" if word in WORDS else "user's", path)
     return path
+
+
+def _check_folder(where: str) -> None:
+    """Refuse what is no folder that can be read: looking for files in it would find none, and say nothing."""
+    try:
+        next(Path(where).expanduser().iterdir(), None)
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ParameterFileError(
+            f"environment variable {VARIABLE} = {where!r}: must be {_CHOICES} ({reason})"
+        ) from error
 
 
 def reference_parameters(header: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

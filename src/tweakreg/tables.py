@@ -1,7 +1,9 @@
-"""Reading catalogs that people bring: columns in any case, errors that name the file."""
+"""Tables that people bring: columns in any case, errors that name the file."""
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,29 +11,28 @@ from typing import Any
 import numpy as np
 from astropy.table import Table
 
-from tweakreg.errors import CatalogError, first_line
-from tweakreg.plane import Floats
-from tweakreg.process import silenced
+from tweakreg.errors import CatalogError, first_line, printable
+from tweakreg.plane import Bools, Floats
+from tweakreg.tablefiles import listed
+from tweakreg.tablefiles import plain_column as plain_column
+from tweakreg.tablefiles import read_parquet as read_parquet
+from tweakreg.tablefiles import read_table as read_table
+from tweakreg.tablefiles import write_parquet as write_parquet
 
-#: Where astropy keeps units and metadata in a parquet file.
-_YAML = b"table_meta_yaml"
+log = logging.getLogger(__name__)
 
-
-def read_table(path: str | Path) -> Table:
-    """Read any format that `astropy.table.Table.read` recognises.
-
-    Raises
-    ------
-    CatalogError
-        The file is missing or no table.
-    """
-    if not Path(path).is_file():
-        raise CatalogError(path, "the catalog does not exist")
-    with silenced():
-        try:
-            return read_parquet(path) if Path(path).suffix == ".parquet" else Table.read(path)
-        except Exception:  # astropy's readers raise anything
-            return _read_text(path)
+#: Usual names of right ascension and declination, degrees.
+RA_NAMES = (
+    "RA", "ra_icrs", "raj2000", "_raj2000", "ra_deg", "radeg", "ramean", "alpha_j2000", "alphawin_j2000",
+)  # fmt: skip
+DEC_NAMES = (
+    "DEC", "de_icrs", "dec_icrs", "dej2000", "decj2000", "_dej2000", "dec_deg", "decdeg", "dedeg", "decmean",
+    "delta_j2000", "deltawin_j2000",
+)  # fmt: skip
+#: Units, in lower case, that say hours of right ascension, and those that say nothing.
+_HOURS = ("h", "hr", "hrs", "hour", "hours", "hourangle")
+_NO_UNIT = ("", "none")
+_SEXAGESIMAL = re.compile(r"\s*[+-]?\d+(\s*[:hd\u00b0]\s*|\s+)\d")
 
 
 def _known_unit(text: str, path: str | Path, column: str) -> Any:
@@ -42,59 +43,6 @@ def _known_unit(text: str, path: str | Path, column: str) -> Any:
         return u.Unit(text.strip().lower().replace("degrees", "deg"))
     except ValueError as error:
         raise CatalogError(path, f"column '{column}' has the unit '{text}', which is not known") from error
-
-
-def read_parquet(path: str | Path) -> Table:
-    """Read a parquet file; units and metadata where astropy, or `write_parquet`, wrote them.
-
-    Astropy's own reader needs pandas as well.
-    """
-    import pyarrow.parquet as pq
-    from astropy.table import meta
-
-    found = pq.read_table(path)
-    table = Table({name: plain_column(found[name]) for name in found.column_names})
-    text = (found.schema.metadata or {}).get(_YAML)
-    if text is not None:
-        header = meta.get_header_from_yaml(text.decode("utf-8").splitlines())
-        table.meta = dict(header.get("meta", {}))
-        for column in header["datatype"]:
-            if column["name"] in table.colnames:
-                table[column["name"]].unit = column.get("unit")
-    return table
-
-
-def plain_column(column: Any) -> Any:
-    """A column of arrow as an array; nulls of integers and truth values as text, which keeps them apart from both."""
-    if column.null_count and not str(column.type).startswith(("float", "double", "halffloat")):
-        return np.array([str(value) for value in column.to_pylist()])
-    return column.to_numpy()
-
-
-def write_parquet(table: Table, path: str | Path) -> None:
-    """Write a parquet file as astropy does, with units and metadata."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-    from astropy.table import meta
-
-    columns = pa.table(
-        {name: np.ma.filled(np.ma.asarray(table[name]), _nothing(table[name])) for name in table.colnames}
-    )
-    text = "\n".join(meta.get_yaml_from_table(table)).encode("utf-8")
-    pq.write_table(columns.replace_schema_metadata({_YAML: text}), path)
-
-
-def _nothing(column: Any) -> Any:
-    """What stands for a missing value."""
-    return np.nan if np.issubdtype(column.dtype, np.floating) else None
-
-
-def _read_text(path: str | Path) -> Table:
-    """Text without a telling file name: `Table.read` does not guess from the content."""
-    try:
-        return Table.read(path, format="ascii")
-    except Exception as error:
-        raise CatalogError(path, f"not a table that astropy can read ({first_line(error)})") from error
 
 
 def find_column(table: Table, path: str | Path, names: Sequence[str]) -> str | None:
@@ -108,7 +56,7 @@ def find_column(table: Table, path: str | Path, names: Sequence[str]) -> str | N
     for name in names:
         found = [column for column in table.colnames if column.lower() == name.lower()]
         if len(found) > 1:
-            raise CatalogError(path, f"columns {', '.join(found)} differ only in case: keep one of them")
+            raise CatalogError(path, f"columns {listed(found)} differ only in case: keep one of them")
         if found:
             return str(found[0])
     return None
@@ -128,7 +76,7 @@ def chosen_column(table: Table, path: str | Path, chosen: str, parameter: str) -
         return str(table.colnames[int(chosen) - 1])
     column = find_column(table, path, (chosen,))
     if column is None:
-        raise CatalogError(path, f"has no column {parameter} = {chosen}; it has {', '.join(table.colnames)}")
+        raise CatalogError(path, f"has no column {parameter} = {chosen}; it has {listed(table.colnames)}")
     return column
 
 
@@ -144,11 +92,13 @@ def numbers(table: Table, path: str | Path, column: str, unit: Any = None) -> Fl
 
     values = table[column]
     own = getattr(values, "unit", None)
-    plain = np.ma.asarray(getattr(values, "value", values))
+    plain = _plain(values)
+    result = np.full(plain.shape, np.nan)
+    given = ~np.ma.getmaskarray(plain)
     try:
-        result = np.ma.filled(plain.astype(float), np.nan)
+        result[given] = np.asarray(plain[given]).astype(float)
     except (TypeError, ValueError) as error:
-        raise CatalogError(path, f"column '{column}' does not hold numbers") from error
+        raise CatalogError(path, f"column '{column}' does not hold numbers: {first_line(error)[:100]}") from error
     if result.ndim != 1:
         raise CatalogError(path, f"column '{column}' does not hold one number per row")
     if isinstance(own, u.UnrecognizedUnit):
@@ -159,5 +109,152 @@ def numbers(table: Table, path: str | Path, column: str, unit: Any = None) -> Fl
         unit = u.deg
     try:
         return np.asarray(result if unit is None else u.Quantity(result, own).to_value(unit))
-    except u.UnitConversionError as error:
+    except u.UnitsError as error:
         raise CatalogError(path, f"column '{column}' is in {own}, which is no {unit}") from error
+
+
+def _plain(values: Any) -> Any:
+    """Values without unit, as a masked array, however astropy masks them."""
+    values = getattr(values, "value", values)
+    if hasattr(values, "unmasked"):
+        return np.ma.array(values.unmasked, mask=values.mask)
+    return np.ma.asarray(values)
+
+
+def sky_positions(
+    table: Table, path: str | Path, chosen: tuple[str, str], parameters: tuple[str, str], hours: bool = False
+) -> tuple[Floats, Floats]:
+    """ICRS right ascension and declination in degrees, NaN where masked, of a table in any form that people use.
+
+    Parameters
+    ----------
+    table : Table
+        With two columns of numbers or sexagesimal text, or one of sky coordinates.
+    path : str or Path
+        Where it came from, for messages.
+    chosen : tuple of str
+        Names or numbers of the columns, empty for the usual names; the first may be one of sky coordinates.
+    parameters : tuple of str
+        The parameters that choose them.
+    hours : bool
+        Whether numbers without unit are hours of right ascension.
+
+    Raises
+    ------
+    CatalogError
+        There are no such columns, or they hold something else; the message says what would make the table work.
+    """
+    ra, dec = (chosen_column(table, path, *each) for each in zip(chosen, parameters, strict=True))
+    if ra is not None and hasattr(table[ra], "icrs"):
+        return _icrs(table, path, ra)
+    ra = ra or find_column(table, path, RA_NAMES)
+    dec = dec or find_column(table, path, DEC_NAMES)
+    if ra is None and dec is None:
+        skies = [name for name in table.colnames if hasattr(table[name], "icrs")]
+        sky = find_column(table, path, ("sky_centroid",)) or (skies[0] if len(skies) == 1 else None)
+        if sky is not None:
+            return _icrs(table, path, sky)
+        if skies:
+            raise CatalogError(path, f"has sky coordinates in {listed(skies)}: set {parameters[0]} to one of them")
+        # A table with sky coordinates that was written as CSV.
+        stems = [name[:-3] for name in table.colnames if name.endswith(".ra") and f"{name[:-3]}.dec" in table.colnames]
+        if len(stems) == 1:
+            ra, dec = f"{stems[0]}.ra", f"{stems[0]}.dec"
+    if ra is None or dec is None:
+        raise CatalogError(path, f"needs columns RA and DEC, or sky_centroid; it {remedy(table, parameters)}")
+    return _right_ascension(table, path, ra, parameters[0], hours), _angles(table, path, dec)
+
+
+def _icrs(table: Table, path: str | Path, column: str) -> tuple[Floats, Floats]:
+    try:
+        icrs = table[column].icrs
+    except Exception as error:  # frames raise what they like
+        raise CatalogError(path, f"column '{column}' does not hold sky coordinates ({first_line(error)})") from error
+    ra, dec = (np.ma.filled(_plain(each.deg).astype(float), np.nan) for each in (icrs.ra, icrs.dec))
+    return np.atleast_1d(ra), np.atleast_1d(dec)
+
+
+def _right_ascension(table: Table, path: str | Path, column: str, parameter: str, hours: bool) -> Floats:
+    """Degrees; a column that says what it is in is not multiplied again."""
+    unit = _unit_text(table, column)
+    if _is_sexagesimal(table[column]):
+        ra = _angles(table, path, column, "hourangle")
+        if (np.abs(ra) > 360.0).any():
+            raise CatalogError(
+                path, f"column '{column}' is sexagesimal, hours, but goes beyond 24: write degrees with decimals"
+            )
+        return ra
+    if unit not in _NO_UNIT and hours and unit not in _HOURS:
+        log.warning("%s: column '%s' is in %s, and is not taken as hours", path, column, printable(unit))
+    if unit not in _HOURS and (unit not in _NO_UNIT or not hours):
+        return _angles(table, path, column)
+    ra = 15.0 * _bare(table, path, column)
+    if (np.abs(ra) > 360.0).any():
+        raise CatalogError(path, f"column '{column}' goes beyond 24 hours: is it in degrees, or {parameter} wrong?")
+    return ra
+
+
+def _unit_text(table: Table, column: str) -> str:
+    return str(getattr(table[column], "unit", None) or "").strip().lower()
+
+
+def _bare(table: Table, path: str | Path, column: str) -> Floats:
+    """The numbers of a column as they stand."""
+    return numbers(Table({column: _plain(table[column])}), path, column)
+
+
+def _is_sexagesimal(values: Any) -> bool:
+    """Whether a column holds text like 05:22:01.5, 05 22 01.5 or 5h22m1.5s."""
+    if getattr(values, "dtype", np.dtype(float)).kind not in "USO":
+        return False
+    return any(_SEXAGESIMAL.match(str(value)) for value in np.ma.compressed(_plain(values))[:100])
+
+
+def _angles(table: Table, path: str | Path, column: str, unit: str = "deg") -> Floats:
+    """Degrees; sexagesimal text is in `unit` where it does not say."""
+    from astropy import units as u
+    from astropy.coordinates import Angle
+
+    if not _is_sexagesimal(table[column]):
+        unit = _unit_text(table, column)
+        return _bare(table, path, column) if unit in _NO_UNIT else numbers(table, path, column, u.deg)
+    text = np.ma.filled(_plain(table[column]).astype(str), "")
+    result = np.full(len(text), np.nan)
+    given = np.char.strip(text) != ""
+    try:
+        result[given] = Angle(text[given], unit=unit).deg
+    except ValueError as error:
+        reason = f"{first_line(error)[:100]}: mend these rows, or write degrees with decimals"
+        raise CatalogError(path, f"column '{column}' is sexagesimal text that is no {unit}: {reason}") from error
+    return result
+
+
+def remedy(table: Table, parameters: tuple[str, str], like: tuple[str, str] = ("ra|alpha", "de")) -> str:
+    """What a table has, and which parameters would make it work.
+
+    Parameters
+    ----------
+    table : Table
+        That has no column of a usual name.
+    parameters : tuple of str
+        The parameters that name its two columns.
+    like : tuple of str
+        How columns that may be meant begin, as regular expressions.
+    """
+    names = table.colnames
+    first, second = parameters
+    if all(re.fullmatch(r"col\d+", name) for name in names):
+        few = f"has {len(names)} columns without names"
+        return f"{few}: set {first} and {second} to their numbers, such as {first} = 1, {second} = 2"
+    likely = [next((name for name in names if re.match(each, name, re.IGNORECASE)), "") for each in like]
+    such = f", perhaps {first} = {likely[0]}, {second} = {likely[1]}" if all(likely) else ""
+    return f"has {listed(names)}: set {first} and {second}{such}"
+
+
+def first_of_each(x: Floats, y: Floats) -> Bools:
+    """Rows (N,) but for those that repeat the position of an earlier one, as catalogs joined from pieces have them."""
+    # Rounded for what the way through other units leaves: less than a microarcsecond.
+    _, first = np.unique(np.round(x, 10) + 1j * np.round(y, 10), return_index=True)
+    keep = np.zeros(len(x), dtype=bool)
+    keep[first] = True
+    return keep

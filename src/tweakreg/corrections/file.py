@@ -12,7 +12,7 @@ import numpy as np
 
 from tweakreg.corrections.record import Correction, Member
 from tweakreg.errors import CorrectionError, first_line
-from tweakreg.files import staging
+from tweakreg.files import staging, why_unreadable
 from tweakreg.observatory.exposure import ExposureState, plain
 from tweakreg.plane import TangentPlane
 from tweakreg.records import Affine
@@ -93,8 +93,8 @@ def read_correction(path: str | Path) -> Correction:
     """
     import asdf
 
-    if not Path(path).is_file():
-        raise CorrectionError(path, "there is no such file")
+    if unreadable := why_unreadable(Path(path)):
+        raise CorrectionError(path, unreadable)
     try:
         with asdf.open(path, memmap=False, lazy_load=False) as file:
             tree = {key: deepcopy(value) for key, value in file.tree.items() if key not in ("asdf_library", "history")}

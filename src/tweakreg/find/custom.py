@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from astropy.table import Table
 
 from tweakreg.errors import CatalogError
 from tweakreg.plane import Floats
 from tweakreg.records import Selection, SourceCatalog
-from tweakreg.tables import chosen_column, find_column, numbers, read_table
+from tweakreg.tables import (
+    RA_NAMES,
+    chosen_column,
+    find_column,
+    first_of_each,
+    numbers,
+    read_table,
+    remedy,
+    sky_positions,
+)
+
+log = logging.getLogger(__name__)
 
 ToPixels = Callable[[Floats, Floats], tuple[Floats, Floats]]
 
-_POSITION_COLUMNS = {axis: (axis, f"{axis}centroid", f"{axis}_centroid") for axis in "xy"}
-_SKY_COLUMNS = {"x": ("ra",), "y": ("dec",)}
+_POSITION_COLUMNS = tuple((axis, f"{axis}centroid", f"{axis}_centroid") for axis in "xy")
 
 
 def read_catalog(
-    path: str | Path, name: str = "", selection: Selection | None = None, to_pixels: ToPixels | None = None
+    path: str | Path,
+    name: str = "",
+    selection: Selection | None = None,
+    to_pixels: ToPixels | None = None,
+    parameters: tuple[str, str, str] = ("xcol", "ycol", "fluxcol"),
 ) -> SourceCatalog:
     """Read a catalog of an image's sources.
 
@@ -35,6 +51,8 @@ def read_catalog(
         Which columns, in which units; its cuts are not made here.
     to_pixels : callable, optional
         Pixels of the image at sky positions, for a catalog of positions in degrees.
+    parameters : tuple of str
+        The parameters that choose the columns, for messages.
 
     Returns
     -------
@@ -49,25 +67,45 @@ def read_catalog(
     """
     table = read_table(path)
     selection = selection or Selection.of_sources()
-    columns = {}
-    for axis, names in (_POSITION_COLUMNS if selection.units == "pixels" else _SKY_COLUMNS).items():
-        column = chosen_column(table, path, getattr(selection, axis), f"{axis}col") or find_column(table, path, names)
-        if column is None:
-            raise CatalogError(path, f"needs a column {' or '.join(names)}; it has {', '.join(table.colnames)}")
-        columns[axis] = numbers(table, path, column)
-    if not (np.isfinite(columns["x"]).all() and np.isfinite(columns["y"]).all()):
+    x, y = _positions(table, path, selection, parameters[:2])
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise CatalogError(path, "some positions are missing or not finite: remove these rows")
     if selection.units == "pixels":
-        columns = {axis: values - selection.origin for axis, values in columns.items()}
+        x, y = x - selection.origin, y - selection.origin
     else:
         assert to_pixels is not None
-        columns["x"], columns["y"] = to_pixels(columns["x"], columns["y"])
-    flux_column = chosen_column(table, path, selection.flux, "fluxcol") or find_column(table, path, ("flux",))
+        x, y = to_pixels(x, y)
+    flux_column = chosen_column(table, path, selection.flux, parameters[2]) or find_column(table, path, ("flux",))
     if flux_column is None and selection.by_flux:
-        raise CatalogError(path, "has no column flux for minflux, maxflux or nbright: set fluxcol")
+        raise CatalogError(path, f"has no column flux for the cuts on flux: set {parameters[2]}")
     flux = np.full(len(table), np.nan) if flux_column is None else numbers(table, path, flux_column)
     weight_column = find_column(table, path, ("weight",))
     weight = None if weight_column is None else numbers(table, path, weight_column)
     if weight is not None and not (np.isfinite(weight) & (weight >= 0.0)).all():
         raise CatalogError(path, "some weights are negative or not finite")
-    return SourceCatalog(x=columns["x"], y=columns["y"], flux=flux, weight=weight, name=name)
+    catalog = SourceCatalog(x=x, y=y, flux=flux, weight=weight, name=name)
+    once = first_of_each(x, y)
+    if not once.all():
+        log.warning("%s: %d of %d sources stand twice at the same position: counted once", path, (~once).sum(), len(x))
+    return catalog[once]
+
+
+def _positions(
+    table: Table, path: str | Path, selection: Selection, parameters: tuple[str, str]
+) -> tuple[Floats, Floats]:
+    """Pixels as they stand, or degrees."""
+    chosen = (selection.x, selection.y)
+    if selection.units != "pixels":
+        return sky_positions(table, path, chosen, parameters)
+    columns = []
+    for given, parameter, names in zip(chosen, parameters, _POSITION_COLUMNS, strict=True):
+        column = chosen_column(table, path, given, parameter) or find_column(table, path, names)
+        if column is None:
+            origin = "and pixel_origin = 1 if it counts pixels from 1, as SExtractor, DAOPHOT and IRAF"
+            sky = find_column(table, path, RA_NAMES)
+            units = "xyunits = degrees" if parameters[0] == "xcol" else "refxyunits = degrees, without refimage"
+            degrees = f"; for positions on the sky as in {sky}, set {units}" if sky else ""
+            has = remedy(table, parameters, ("x", "y"))
+            raise CatalogError(path, f"needs a column {' or '.join(names)}; it {has}, {origin}{degrees}")
+        columns.append(numbers(table, path, column))
+    return columns[0], columns[1]

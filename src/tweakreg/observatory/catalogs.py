@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from tweakreg.errors import CatalogError
+from tweakreg.errors import CatalogError, printable
 from tweakreg.observatory.library import ModelLibrary
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ def read_catfile(path: str | Path) -> dict[str, Path | None]:
     path = Path(path).expanduser()
     catalogs: dict[str, Path | None] = {}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise CatalogError(path, f"not a text file with two columns ({error})") from error
     for number, line in enumerate(lines, start=1):
@@ -59,7 +59,7 @@ def custom_catalogs(library: ModelLibrary, catfile: str) -> dict[int, Path | Non
         listed = read_catfile(catfile)
         names = {index: library.member_path(index).name for index in range(len(library))}
         for unknown in listed.keys() - names.values():
-            log.warning("%s: %s is not among the exposures", catfile, unknown)
+            log.warning("%s: %s is not among the exposures", catfile, printable(unknown))
         return {index: listed[name] for index, name in names.items() if name in listed}
     catalogs: dict[int, Path | None] = {}
     for index, member in enumerate(library.members):

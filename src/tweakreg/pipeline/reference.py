@@ -81,7 +81,8 @@ class Reference:
         with opened(path) as image:
             if self.request.names:
                 table = expanded(self.request.names[0])
-                found, provenance = read_catalog(table, table.name, selection), f"file {table.resolve()}, "
+                found = read_catalog(table, table.name, selection, parameters=("refxcol", "refycol", "rfluxcol"))
+                provenance = f"file {table.resolve()}, "
             else:
                 found, provenance = find_sources(image.pixels(), self._find, path.name), "sources of "
             by_magnitude = selection.magnitudes and not selection.flux

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tweakreg.errors import CatalogError
+from tweakreg.errors import CatalogError, printable
 from tweakreg.records import ReferenceCatalog, Selection
 from tweakreg.reference.table import catalog_of
 from tweakreg.tables import read_table
@@ -36,6 +36,6 @@ def read_reference(path: str | Path, selection: Selection | None = None) -> Refe
     if selection.units == "pixels":
         raise CatalogError(path, "refxyunits = pixels needs refimage, whose pixels they are")
     table = read_table(path)
-    said = str(table.meta.get("provenance", ""))
+    said = printable(str(table.meta.get("provenance", "")))
     provenance = f"file {Path(path).resolve()}" + (f", {said}" if said else "")
     return catalog_of(table, path, selection, name=Path(path).name, provenance=provenance)

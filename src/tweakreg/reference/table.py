@@ -13,12 +13,18 @@ from astropy.table import Table
 from tweakreg.errors import CatalogError
 from tweakreg.plane import Bools, Floats
 from tweakreg.records import ReferenceCatalog, Selection
-from tweakreg.tables import chosen_column, find_column, numbers
+from tweakreg.tables import (
+    DEC_NAMES,
+    RA_NAMES,
+    chosen_column,
+    find_column,
+    first_of_each,
+    numbers,
+    sky_positions,
+)
 
 log = logging.getLogger(__name__)
 
-_RA = ("RA", "ra_icrs", "raj2000", "ra_deg", "radeg", "alpha_j2000")
-_DEC = ("DEC", "de_icrs", "dec_icrs", "dej2000", "decj2000", "dec_deg", "decdeg", "dedeg", "delta_j2000")
 #: Names of further columns, their unit, and what a column without unit is taken to be in.
 _COLUMNS = {
     "ra_error": (("ra_error", "e_ra_icrs", "ra_err", "raerr", "e_ra", "sigma_ra"), u.mas),
@@ -44,7 +50,7 @@ TEXT_COLUMNS = frozenset((*_DUPLICATED, "source_id"))
 KNOWN_COLUMNS = frozenset(
     name.lower()
     for names in (
-        _RA, _DEC, _EPOCH, _MAG, _RUWE, _DUPLICATED, _CORRELATIONS, ("weight", "source_id"),
+        RA_NAMES, DEC_NAMES, _EPOCH, _MAG, _RUWE, _DUPLICATED, _CORRELATIONS, ("weight", "source_id"),
         *(names for names, _ in _COLUMNS.values()),
     )
     for name in names
@@ -77,16 +83,7 @@ def catalog_of(table: Table, path: str | Path, selection: Selection, *, name: st
     """
     ra, dec = _positions(table, path, selection)
     weight = _optional(table, path, ("weight",))
-    good = np.isfinite(ra) & np.isfinite(dec)
-    good &= True if weight is None else np.isfinite(weight)
-    if not good.all():
-        log.warning("%s: %d of %d rows lack a position or weight and are left out", path, (~good).sum(), len(good))
-    if not good.any():
-        raise CatalogError(path, "has no row with a position")
-    if weight is not None and (weight[good] < 0.0).any():
-        raise CatalogError(path, "some weights are negative")
-    if (np.abs(dec[good]) > 90.0).any():
-        raise CatalogError(path, "some declinations are beyond ±90 degrees: is the unit degrees?")
+    good = _usable(path, ra, dec, weight)
     given = {key: _optional(table, path, names, unit=unit) for key, (names, unit) in _COLUMNS.items()}
     epochs = _epochs(table, path)
     motion = (
@@ -106,16 +103,8 @@ def catalog_of(table: Table, path: str | Path, selection: Selection, *, name: st
         covariance=_covariance(table, path, given),
         mag=_optional(table, path, _MAG),
     )
-    keep = good & _by_quality(table, path, selection)
-    if selection.by_flux:
-        if selection.flux:
-            flux = _optional(table, path, (), selection.flux)
-        else:
-            flux, selection = catalog.mag, replace(selection, magnitudes=True)
-        if flux is None:
-            cuts = "rminflux, rmaxflux or refnbright"
-            raise CatalogError(path, f"has no column of fluxes or magnitudes for {cuts}: set rfluxcol")
-        keep = selection.chosen(np.where(keep, flux, np.nan))
+    keep = _once(path, catalog, good & _by_quality(table, path, selection))
+    keep = _by_flux(table, path, selection, catalog, keep)
     if not keep.any():
         raise CatalogError(
             path, f"none of its {len(ra)} rows passes the cuts: check rminflux, rmaxflux and abs_max_ruwe"
@@ -125,22 +114,57 @@ def catalog_of(table: Table, path: str | Path, selection: Selection, *, name: st
 
 def _positions(table: Table, path: str | Path, selection: Selection) -> tuple[Floats, Floats]:
     """Right ascension and declination, degrees."""
-    ra = chosen_column(table, path, selection.x, "refxcol") or find_column(table, path, _RA)
-    dec = chosen_column(table, path, selection.y, "refycol") or find_column(table, path, _DEC)
-    if ra is not None and dec is not None:
-        hours = 15.0 if selection.units == "hours" else 1.0
-        return hours * numbers(table, path, ra), numbers(table, path, dec)
-    sky = find_column(table, path, ("sky_centroid",))
-    if sky is None:
-        has = ", ".join(table.colnames)
-        raise CatalogError(
-            path, f"needs columns RA and DEC, or sky_centroid; it has {has}. An image is set as refimage"
-        )
+    chosen, parameters = (selection.x, selection.y), ("refxcol", "refycol")
     try:
-        icrs = table[sky].icrs
-    except AttributeError as error:
-        raise CatalogError(path, f"column '{sky}' does not hold sky coordinates") from error
-    return np.asarray(icrs.ra.deg, dtype=float), np.asarray(icrs.dec.deg, dtype=float)
+        return sky_positions(table, path, chosen, parameters, selection.units == "hours")
+    except CatalogError as error:
+        if "needs columns RA" not in error.problem:
+            raise
+        pixels = find_column(table, path, ("x", "xcentroid", "x_centroid")) is not None
+        more = "for pixels, set refxyunits = pixels and refimage" if pixels else "an image is set as refimage"
+        raise CatalogError(path, f"{error.problem}; {more}") from None
+
+
+def _usable(path: str | Path, ra: Floats, dec: Floats, weight: Floats | None) -> Bools:
+    """Rows with a position and a weight, of a table whose values make sense."""
+    good = np.isfinite(ra) & np.isfinite(dec)
+    good &= True if weight is None else np.isfinite(weight)
+    if not good.all():
+        log.warning("%s: %d of %d rows lack a position or weight and are left out", path, (~good).sum(), len(good))
+    if not good.any():
+        raise CatalogError(path, "has no row with a position")
+    if weight is not None and (weight[good] < 0.0).any():
+        raise CatalogError(path, "some weights are negative")
+    if (np.abs(dec[good]) > 90.0).any():
+        raise CatalogError(
+            path, "some declinations are beyond ±90 degrees: is the unit degrees, and are refxcol and refycol right?"
+        )
+    return good
+
+
+def _once(path: str | Path, catalog: ReferenceCatalog, keep: Bools) -> Bools:
+    """Without rows that repeat a star."""
+    rows = np.flatnonzero(keep)
+    repeated = rows[~first_of_each(catalog.ra[rows] % 360.0, catalog.dec[rows])]
+    if len(repeated):
+        log.warning("%s: %d of %d stars stand twice at the same position: counted once", path, len(repeated), len(rows))
+    keep = keep.copy()
+    keep[repeated] = False
+    return keep
+
+
+def _by_flux(table: Table, path: str | Path, selection: Selection, catalog: ReferenceCatalog, keep: Bools) -> Bools:
+    """Of the rows to keep, those that the cuts on flux leave."""
+    if not selection.by_flux:
+        return keep
+    if selection.flux:
+        flux = _optional(table, path, (), selection.flux)
+    else:
+        flux, selection = catalog.mag, replace(selection, magnitudes=True)
+    if flux is None:
+        cuts = "rminflux, rmaxflux or refnbright"
+        raise CatalogError(path, f"has no column of fluxes or magnitudes for {cuts}: set rfluxcol")
+    return selection.chosen(np.where(keep, flux, np.nan))
 
 
 def _optional(
