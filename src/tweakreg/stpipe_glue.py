@@ -10,6 +10,7 @@ from stpipe.exceptions import StpipeExitException, ValidationError
 
 from tweakreg.errors import ParameterError, TweakRegError
 from tweakreg.parameters import explain, normalise
+from tweakreg.process import Terminated
 
 
 class Interrupted(KeyboardInterrupt, StpipeExitException):
@@ -18,6 +19,21 @@ class Interrupted(KeyboardInterrupt, StpipeExitException):
     def __init__(self, message: str) -> None:
         super().__init__(message)
         self._exit_status = 130
+
+
+class Ended(Terminated, StpipeExitException):
+    """SIGTERM: strun ends with exit code 143, and no traceback."""
+
+    exit_status = Terminated.exit_status
+
+
+#: What ends a run from outside.
+ENDINGS = (KeyboardInterrupt, Terminated)
+
+
+def ended(ending: BaseException, message: str) -> BaseException:
+    """What strun makes an exit code of, with a message, after one of `ENDINGS`."""
+    return Ended(message) if isinstance(ending, Terminated) else Interrupted(message)
 
 
 def origins_of(config: ConfigObj, config_file: str | None) -> dict[str, str]:
