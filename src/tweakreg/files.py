@@ -38,6 +38,12 @@ def is_file(path: str | Path) -> bool:
     return os.path.isfile(path)  # noqa: PTH113
 
 
+def shown(path: str | Path, longest: int = 200) -> str:
+    """A path for a message: not the whole of one that is too long for any file."""
+    text = str(path)
+    return text if len(text) <= longest else f"{text[:longest]}..."
+
+
 def exists(path: str | Path) -> bool:
     """Whether there is a file or folder; False for a path that none can have, where `Path.exists` raises."""
     return os.path.exists(path)  # noqa: PTH110

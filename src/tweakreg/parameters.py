@@ -9,11 +9,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from tweakreg.errors import ParameterError
-from tweakreg.files import expanded
+from tweakreg.files import expanded, is_file
 from tweakreg.records import FindConfig, ReferenceCatalog, Selection, SipConfig, Stage, StageConfig
 from tweakreg.reference.cache import cache_folder
 from tweakreg.reference.providers import CATALOGS, Request, available
@@ -175,7 +174,7 @@ def _far_apart(prefix: str) -> Rule:
 
 def _there(name: str, when: Callable[[Values], bool]) -> Rule:
     def holds(values: Values) -> bool:
-        return not (values[name] and when(values)) or Path(values[name]).is_file()
+        return not (values[name] and when(values)) or is_file(values[name])
 
     return Rule(name, holds, "there is no such file")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from os.path import expandvars
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ from tweakreg.parameters import make_config, normalise
 from tweakreg.process import terminable
 from tweakreg.spec import SPEC
 from tweakreg.steppars import parameter_file, read_parameters
-from tweakreg.stpipe_glue import ENDINGS, as_exit, ended, origins_of, parameter_error
+from tweakreg.stpipe_glue import ENDINGS, as_exit, ended, origins_of, parameter_error, refuse_unreadable, restore_values
 
 if TYPE_CHECKING:
     from tweakreg.pipeline.run import RunResult
@@ -151,7 +150,9 @@ class TweakRegStep(Step):
 
     @property
     def _directory(self) -> Path:
-        return Path(expandvars(self.search_attr("output_dir") or ".")).expanduser()
+        from tweakreg.observatory.output import output_folder
+
+        return output_folder(self.search_attr("output_dir"), self.output_file)
 
     @property
     def _ending(self) -> str:
@@ -193,6 +194,7 @@ class TweakRegStep(Step):
     @classmethod
     def from_config_section(cls, config: ConfigObj, *args: Any, **kwargs: Any) -> TweakRegStep:
         """Create the step from a configuration; a wrong value is one sentence and not a page."""
+        restore_values(config, cls.load_spec_file())
         normalise(config)
         origins = origins_of(config, kwargs.get("config_file"))
         try:
@@ -205,6 +207,13 @@ class TweakRegStep(Step):
             problem = parameter_error(error)
             log.error("%s", problem)
             raise as_exit(problem) from None
+
+    @classmethod
+    def load_spec_file(cls, *args: Any, **kwargs: Any) -> ConfigObj:
+        """The spec; ``strun`` asks for it before it reads the values on its command line."""
+        spec = super().load_spec_file(*args, **kwargs)
+        refuse_unreadable(spec)
+        return spec
 
     @classmethod
     def get_config_from_reference(

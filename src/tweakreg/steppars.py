@@ -61,15 +61,17 @@ def parameter_file(header: Mapping[str, Any]) -> Path | None:
     if word == "none":
         log.info("No parameter reference file is used, as %s says", VARIABLE)
         return None
-    if word not in WORDS and not Path(where).expanduser().is_dir():
-        raise ParameterFileError(f"environment variable {VARIABLE} = {where!r}: must be {_CHOICES}")
+    # Path.is_dir and Path.expanduser raise for some paths that no folder can have.
+    place = Path(os.path.expanduser(where))  # noqa: PTH111
+    if word not in WORDS and not os.path.isdir(place):  # noqa: PTH112
+        raise ParameterFileError(f"environment variable {VARIABLE} = {where[:200]!r}: must be {_CHOICES}")
     if word == "crds" or (word == "auto" and _crds_is_configured()):
         path = _from_crds(header)
         if path is not None:
             log.info("Parameters from CRDS: %s", path)
         if path is not None or word == "crds":
             return path
-    folder = Path(str(files("tweakreg.pars"))) if word in WORDS else Path(where).expanduser()
+    folder = Path(str(files("tweakreg.pars"))) if word in WORDS else place
     path = select(header, folder)
     what = f"{header.get('meta.instrument.name')} {header.get('meta.instrument.filter') or ''}".strip()
     if path is None:
