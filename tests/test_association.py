@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tweakreg import ModelLibrary
-from tweakreg.errors import InputError
-from tweakreg.observatory.association import load_association, output_association
+from tweakreg.errors import AssociationError, InputError
+from tweakreg.observatory.association import check_association, load_association, output_association
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,22 @@ def test_other_members_stand_unchanged_in_the_association_of_the_results():
     moved = output_association(association, {"a_cal.fits": "a_tweakreg.fits"}, Path("d"), Path("d/out"))
     assert moved["products"][0]["members"][1]["expname"] == "../b_x1d.fits"
     assert moved["products"][0]["members"][0]["tweakreg_catalog"] == "../a.ecsv"
+
+
+def test_a_long_association_is_refused_in_short(tmp_path):
+    product = {"name": "p", "members": [{"expname": "a.fits", "exptype": "science"}]}
+    for association, words in (
+        ({"products": [product] * 300}, "has 300 products"),
+        ({"products": [{"members": "x" * 9999}]}, "is not of type"),
+        ({"products": [{"members": [{"expname": "x" * 9999, "exptype": "science"}]}]}, "no such file"),
+    ):
+        with pytest.raises(AssociationError, match=words) as raised:
+            check_association(association, "long_asn.json", tmp_path)
+        assert len(str(raised.value)) < 500
+
+
+@pytest.mark.parametrize("content", ["[" * 100000, "1" * 5000, '{"products": ' * 400 + "1" + "}" * 400])
+def test_json_that_breaks_the_reader(tmp_path, content):
+    (tmp_path / "x_asn.json").write_text(content)
+    with pytest.raises(InputError, match=r"x_asn\.json"):
+        load_association(tmp_path / "x_asn.json")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import pytest
+from astropy.io import fits
 
 from helpers import look, write_association
 from tweakreg import ModelLibrary
@@ -113,3 +115,46 @@ def test_group_id_zero_is_a_group_id(scene):
     model = make_model(scene, scene.exposures[0], pixels=False)
     model.meta.group_id = "0"
     assert ModelLibrary([model]).group_names == {"0"}
+
+
+@pytest.mark.parametrize(
+    "init", [None, 5, [None], ["~nosuch_cal.fits"], "x" * 300 + "_cal.fits", "a\0b.fits", "~no.json"]
+)
+def test_what_is_no_exposure_is_refused(init):
+    for make in (ModelLibrary, lambda each: open_library((each,), on_disk=False)):
+        with pytest.raises(InputError):
+            make(init)
+
+
+def broken(whole):
+    yield b"", "is empty"
+    yield b" <html>401</html>", "a page or a message of a server"
+    yield b'{"message": "401"}', "a page or a message of a server"
+    yield whole[: len(whole) // 2], "should have"
+    yield whole[:-3000], "should have"
+    yield whole[: whole.rindex(b"XTENSION") + 5], "should have"
+    yield gzip.compress(whole)[:-4000], "ends too early"
+
+
+@pytest.mark.parametrize("number", range(7))
+@pytest.mark.parametrize("group", [{}, {"group_id": "1"}])
+def test_a_download_that_broke_off_is_called_that(folder, names, number, group):
+    content, words = list(broken((folder / names[1]).read_bytes()))[number]
+    name = "bad_cal.fits.gz" if number == 6 else "bad_cal.fits"
+    (folder / name).write_bytes(content)
+    asn = write_association(folder / "asn.json", [names[0], {"expname": name, "exptype": "science", **group}])
+    with pytest.raises(InputError, match=f"bad_cal.*{words}") as raised:
+        look(ModelLibrary(asn), lambda model: model.meta.filename)
+    assert "ignore_missing_simple" not in str(raised.value)
+
+
+def test_temporary_files_stay_in_their_folder(folder, names, tmp_path):
+    from stdatamodels.jwst import datamodels
+
+    with datamodels.open(folder / names[0]) as model:
+        model.save(folder / "far_cal.fits")
+    fits.setval(folder / "far_cal.fits", "FILENAME", value="../../../escaped.fits")
+    library = ModelLibrary([folder / "far_cal.fits"], on_disk=True)
+    with library:
+        library.put_back(library.borrow(0), 0, changed=True)
+    assert library.temporary_file(0).parent.parent == library._temp_path

@@ -91,6 +91,37 @@ def test_mistakes_end_in_a_sentence(scene_files, tmp_path, arguments, message):
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
+@pytest.mark.parametrize("name", ["ha#sh", "a,b", "a b", "#", "O'Neil"])
+def test_a_value_on_the_command_line_is_what_stands_there(scene_files, tmp_path, name):
+    done = strun("tweakreg", scene_files, f"--output_dir={name}/out", "--dry_run=true", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name / "out" / "scene_tweakreg_fits.ecsv").exists()
+
+
+@pytest.mark.parametrize("name", [" a", "a ", "'a", "a%(b)s"])
+def test_a_value_that_strun_cannot_read(scene_files, tmp_path, name):
+    done = strun("tweakreg", scene_files, "--output_dir", name, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Parameter 'output_dir'" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_sigterm_ends_with_143_and_leaves_nothing(scene_files, tmp_path):
+    command = [STRUN, "tweakreg", str(scene_files), "--maximum_cores=2"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    line = "begin"
+    while line and "sources found" not in line:
+        line = process.stderr.readline()
+    process.terminate()
+    said = "".join(process.communicate(timeout=60))
+    assert process.returncode == 143
+    assert "no exposure is written" in said
+    assert "Traceback" not in said
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_member_that_is_no_datamodel_stops_the_run_before_anything_is_written(scene_files, tmp_path):
     fits.writeto(tmp_path / "plain_cal.fits", np.zeros((10, 10)))
     good = next(scene_files.parent.glob("*_cal.fits"))

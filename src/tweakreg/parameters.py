@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 from astropy.table import Table
 
 from tweakreg.errors import ParameterError
-from tweakreg.files import expanded
+from tweakreg.files import expanded, is_file
 from tweakreg.records import FindConfig, ReferenceCatalog, Selection, SipConfig, Stage, StageConfig
 from tweakreg.reference.cache import cache_folder
 from tweakreg.reference.given import remembered, table_named
@@ -181,7 +181,7 @@ def _far_apart(prefix: str) -> Rule:
 
 def _there(name: str, when: Callable[[Values], bool]) -> Rule:
     def holds(values: Values) -> bool:
-        return not (values[name] and when(values)) or Path(values[name]).is_file()
+        return not (values[name] and when(values)) or is_file(values[name])
 
     return Rule(name, holds, "there is no such file")
 

@@ -1,4 +1,4 @@
-"""What belongs to the whole process and not to a run: the filters of warnings, the collection of unused objects.
+"""What belongs to the whole process and not to a run: filters of warnings, unused objects, signals.
 
 Several runs may go on in threads of one process; each of these is shared by them.
 """
@@ -6,10 +6,12 @@ Several runs may go on in threads of one process; each of these is shared by the
 from __future__ import annotations
 
 import gc
+import signal
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 _filters = threading.RLock()
 _frozen_lock = threading.Lock()
@@ -62,3 +64,35 @@ def quick_collection() -> Iterator[None]:
             _n_frozen -= 1
             if _n_frozen == 0:
                 gc.unfreeze()
+
+
+class Terminated(SystemExit):
+    """SIGTERM; a process that does nothing about it ends with the shell's exit code for it, 143."""
+
+    exit_status = 128 + signal.SIGTERM
+
+    def __init__(self, message: str = "terminated") -> None:
+        super().__init__(message)
+        self.code = self.exit_status
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """Make an exception of SIGTERM, so that what is half done is cleaned up as after Ctrl-C.
+
+    Only in the main thread, and where nobody else listens to the signal. A second one does not disturb the cleaning.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _terminate(number: int, frame: Any) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    raise Terminated

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from os import fsdecode
-from os.path import expandvars
 from pathlib import Path, PurePath
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -17,10 +16,12 @@ from stpipe.library import AbstractModelLibrary
 from stpipe.step import get_disable_crds_steppars
 
 from tweakreg.errors import AlignmentFailedError, OutputError, ParameterError, TweakRegError
+from tweakreg.files import check_writable
 from tweakreg.parameters import checked, explain, make_config, normalise
+from tweakreg.process import terminable
 from tweakreg.spec import DEFAULTS, SPEC
 from tweakreg.steppars import parameter_file, read_parameters
-from tweakreg.stpipe_glue import Interrupted, as_exit, origins_of, parameter_error
+from tweakreg.stpipe_glue import ENDINGS, as_exit, ended, origins_of, parameter_error, refuse_unreadable, restore_values
 
 if TYPE_CHECKING:
     from tweakreg.pipeline.run import RunResult
@@ -82,8 +83,8 @@ class TweakRegStep(Step):
                 self.save_results = False
         except TweakRegError as error:
             raise as_exit(error) from error
-        except KeyboardInterrupt as interruption:
-            raise Interrupted("interrupted: no exposure is written, inputs are as they were") from interruption
+        except ENDINGS as ending:
+            raise ended(ending, "interrupted: no exposure is written, inputs are as they were") from ending
         return library
 
     def run(self, *args: Any) -> Any:
@@ -94,9 +95,10 @@ class TweakRegStep(Step):
         try:
             self._check_attributes()
             self._make_directory()
-            result = super().run(*args)
-            # Last, so that no table tells of exposures that could not be saved.
-            failed = self._write_about(started)
+            with terminable():
+                result = super().run(*args)
+                # Last, so that no table tells of exposures that could not be saved.
+                failed = self._write_about(started)
             if failed and self.on_failure == "error":
                 from tweakreg.pipeline.run import failure_text
 
@@ -122,8 +124,13 @@ class TweakRegStep(Step):
     def _make_directory(self) -> None:
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"output_dir = {self._directory} cannot be used as a folder: {error.strerror}") from error
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", error)
+            raise OutputError(f"output_dir = {self._directory} cannot be used as a folder: {reason}") from error
+        # The table of fits is written beside results only.
+        saves = [name for name, value in self.get_pars().items() if name.startswith("save_") and value]
+        if self.output_file or set(saves) - {"save_fit_summary"}:
+            check_writable(self._directory)
 
     def _write_about(self, started: float) -> list[str]:
         """Write what tells of the run, and say in a few lines how it ended; the images that failed."""
@@ -134,9 +141,9 @@ class TweakRegStep(Step):
 
         try:
             written = save_all(self.result.run, self._directory)
-        except KeyboardInterrupt as interruption:
+        except ENDINGS as ending:
             done = "all exposures are written" if self._saved else "no exposure was to be written"
-            raise Interrupted(f"interrupted: {done}, what tells of the run is not complete") from interruption
+            raise ended(ending, f"interrupted: {done}, what tells of the run is not complete") from ending
         records = self.result.records
         failed = [record.name for record in records if not record.complete]
         for line in summary_lines(records, [*self._saved, *written], perf_counter() - started):
@@ -158,7 +165,9 @@ class TweakRegStep(Step):
 
     @property
     def _directory(self) -> Path:
-        return Path(expandvars(self.search_attr("output_dir") or ".")).expanduser()
+        from tweakreg.observatory.output import output_folder
+
+        return output_folder(self.search_attr("output_dir"), self.output_file)
 
     @property
     def _ending(self) -> str:
@@ -184,8 +193,8 @@ class TweakRegStep(Step):
             return self._saved
         except TweakRegError as error:
             raise as_exit(error) from error
-        except KeyboardInterrupt as interruption:
-            raise Interrupted("interrupted while saving: none of the results is written") from interruption
+        except ENDINGS as ending:
+            raise ended(ending, "interrupted while saving: none of the results is written") from ending
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         normalise(kwargs)
@@ -201,6 +210,7 @@ class TweakRegStep(Step):
     @classmethod
     def from_config_section(cls, config: ConfigObj, *args: Any, **kwargs: Any) -> TweakRegStep:
         """Create the step from a configuration; a wrong value is one sentence and not a page."""
+        restore_values(config, cls.load_spec_file())
         normalise(config)
         origins = origins_of(config, kwargs.get("config_file"))
         try:
@@ -214,6 +224,13 @@ class TweakRegStep(Step):
             problem = parameter_error(error)
             log.error("%s", problem)
             raise as_exit(problem) from None
+
+    @classmethod
+    def load_spec_file(cls, *args: Any, **kwargs: Any) -> ConfigObj:
+        """The spec; ``strun`` asks for it before it reads the values on its command line."""
+        spec = super().load_spec_file(*args, **kwargs)
+        refuse_unreadable(spec)
+        return spec
 
     @classmethod
     def get_config_from_reference(

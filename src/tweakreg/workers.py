@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.connection
+import os
 import signal
 import sys
 import threading
@@ -10,10 +12,14 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
+from multiprocessing.connection import Connection
 from typing import TypeVar
 
 from tweakreg.errors import WorkerError
 from tweakreg.process import silenced
+
+#: Seconds that a worker without a parent is given to send a result.
+_TIME_TO_SEND = 3.0
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -56,13 +62,13 @@ def share_out(
     running: dict[Future[Result], int] = {}
     results: dict[int, Result] = {}
     following = 0
-    pool = _pool(workers - 1)
+    pool, leash = _pool(workers - 1)
     try:
         while waiting or running:
             # More than they can work on, so that they need not wait for this process; one is left for it.
             while len(running) < min(2 * (workers - 1), len(waiting)):
                 index, task = waiting.popleft()
-                running[pool.submit(there, task)] = index
+                running[pool.submit(_busily, there, task)] = index
             if waiting:
                 index, task = waiting.popleft()
                 results[index] = here(task)
@@ -79,20 +85,26 @@ def share_out(
             "a process that was to help came to its end. Is there too little memory, or is this a script that does not "
             "call the step under `if __name__ == '__main__':`? Set maximum_cores to none to do without it"
         ) from error
+    except BaseException:
+        leash.close()  # nobody waits for what they are at
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
+        leash.close()
 
 
-def _pool(size: int) -> ProcessPoolExecutor:
+def _pool(size: int) -> tuple[ProcessPoolExecutor, Connection]:
+    """Processes, and what they are held by: they end where it is closed, and where this process is dead."""
     method = _start_method()
     context = multiprocessing.get_context(method)
     if method == "forkserver":
         context.set_forkserver_preload(["tweakreg.pipeline.measure"])
-    pool = ProcessPoolExecutor(size, mp_context=context, initializer=_be_quiet)
+    end, leash = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(size, mp_context=context, initializer=_begin, initargs=(end, leash))
     # Python warns of threads of the BLAS, which know how to be forked; see below for the others.
     with silenced(DeprecationWarning, "This process .* is multi-threaded"):
-        pool.submit(_be_quiet)
-    return pool
+        pool.submit(_busily, str, "")
+    return pool, leash
 
 
 def _start_method() -> str:
@@ -102,7 +114,30 @@ def _start_method() -> str:
     return "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 
-def _be_quiet() -> None:
-    """Interruptions and warnings are this process's parent's business."""
+#: Set while a worker works, and not while it sends what came of it.
+_working = threading.Event()
+
+
+def _begin(end: Connection, leash: Connection) -> None:
+    """Interruptions and warnings are this process's parent's business; where that dies, it dies, too."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     warnings.simplefilter("ignore")
+    leash.close()
+    threading.Thread(target=_watch, args=(end,), daemon=True).start()
+
+
+def _watch(end: Connection) -> None:
+    parent = multiprocessing.parent_process()
+    multiprocessing.connection.wait([end] if parent is None else [end, parent.sentinel])
+    # Half a result would lock up the one who receives it, if there still is one.
+    _working.wait(_TIME_TO_SEND)
+    os._exit(1)
+
+
+def _busily(work: Callable[[Task], Result], task: Task) -> Result:
+    _working.set()
+    try:
+        return work(task)
+    finally:
+        _working.clear()

@@ -11,12 +11,16 @@ from collections.abc import Sequence
 
 from tweakreg.cli import correction, demo, refcat
 from tweakreg.errors import TweakRegError
+from tweakreg.process import Terminated, terminable
 
 _COMMANDS = {"demo": demo, "correction": correction, "refcat": refcat}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit code: 0, 1 after an error in its input, 2 for a wrong command line."""
+    """Run a command and return its exit code.
+
+    It is 0, 1 after an error in the input, 2 for a wrong command line, 130 and 143 after SIGINT and SIGTERM.
+    """
     parser = argparse.ArgumentParser(
         prog="tweakreg", description="Align astronomical exposures. See also: strun -h tweakreg"
     )
@@ -25,7 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add(commands.add_parser(name, help=command.HELP))
     options = parser.parse_args(arguments)
     try:
-        return int(_COMMANDS[options.command].run(options))
+        with terminable():
+            return int(_COMMANDS[options.command].run(options))
     except TweakRegError as error:
-        print(f"tweakreg {options.command}: {error}", file=sys.stderr)
-        return 1
+        problem, code = str(error), 1
+    except KeyboardInterrupt:
+        problem, code = "interrupted", 130
+    except Terminated as error:
+        problem, code = "terminated", error.exit_status
+    print(f"tweakreg {options.command}: {problem}", file=sys.stderr)
+    return code

@@ -12,7 +12,7 @@ import numpy as np
 
 from tweakreg.corrections.record import Correction
 from tweakreg.errors import CorrectionError, InputError, OutputError
-from tweakreg.files import staging
+from tweakreg.files import is_file, shown, staging
 from tweakreg.observatory.exposure import OpenImage
 from tweakreg.observatory.missions import image_of, opened, rewritten
 from tweakreg.observatory.names import stem
@@ -173,8 +173,8 @@ def plan_outputs(exposures: Sequence[Path], directory: Path, suffix: str) -> lis
     outputs = [directory / f"{stem(path)}_{suffix}.fits" for path in exposures]
     inputs = {path.resolve() for path in exposures}
     for path, output in zip(exposures, outputs, strict=True):
-        if not path.is_file():
-            raise InputError(path, "the file does not exist")
+        if not is_file(path):
+            raise InputError(shown(path), "the file does not exist")
         if path.suffix == ".json":
             raise InputError(path, "is an association: name the exposures")
         if output.resolve() in inputs:

@@ -12,13 +12,13 @@ import numpy as np
 
 from tweakreg.corrections.record import Correction, Member
 from tweakreg.errors import CorrectionError, first_line
-from tweakreg.files import staging, why_unreadable
+from tweakreg.files import shown, staging, why_unreadable
 from tweakreg.observatory.exposure import ExposureState, plain
 from tweakreg.plane import TangentPlane
 from tweakreg.records import Affine
 from tweakreg.results.record import ImageRecord
 from tweakreg.results.tree import to_tree, valid_record
-from tweakreg.schema import violation
+from tweakreg.schema import said_of, violation
 
 SCHEMA = "tweakreg/correction-1.0.0"
 
@@ -94,7 +94,7 @@ def read_correction(path: str | Path) -> Correction:
     import asdf
 
     if unreadable := why_unreadable(Path(path)):
-        raise CorrectionError(path, unreadable)
+        raise CorrectionError(shown(path), unreadable)
     try:
         with asdf.open(path, memmap=False, lazy_load=False) as file:
             tree = {key: deepcopy(value) for key, value in file.tree.items() if key not in ("asdf_library", "history")}
@@ -103,7 +103,7 @@ def read_correction(path: str | Path) -> Correction:
     said = plain({**tree, "members": _without_wcs(tree.get("members"))})
     problem = violation(said, "correction")
     if problem is not None:
-        raise CorrectionError(path, f"is no correction: {problem.json_path}: {problem.message}")
+        raise CorrectionError(path, f"is no correction: {problem.json_path}: {said_of(problem)}")
     if any(abs(np.linalg.det(np.array(step["matrix"]))) < _LEAST_DETERMINANT for step in said["steps"]):
         raise CorrectionError(path, "is no correction: a matrix cannot be inverted")
     if not all(hasattr(member["wcs"], "available_frames") for member in tree["members"]):

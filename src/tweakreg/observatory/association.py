@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tweakreg.errors import AssociationError, InputError
-from tweakreg.schema import violation
+from tweakreg.errors import AssociationError, InputError, first_line
+from tweakreg.files import is_file, shown
+from tweakreg.schema import said_of, violation
 
 SCIENCE = "science"
 
@@ -36,12 +37,14 @@ def load_association(path: str | Path) -> dict[str, Any]:
         It does not follow the schema, or a science member's file is missing.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(path, "the association does not exist")
+    if not is_file(path):
+        raise InputError(shown(path), "the association does not exist")
     try:
         association = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError(path, f"not a JSON file ({error})") from error
+    except OSError as error:
+        raise InputError(path, f"cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:  # also of numbers with thousands of digits
+        raise InputError(path, f"not a JSON file ({first_line(error)})") from error
     return check_association(association, path, path.parent)
 
 
@@ -67,15 +70,19 @@ def check_association(association: Any, name: object, directory: Path) -> dict[s
     AssociationError
         Names the field that is wrong.
     """
-    _validate(association, name)
-    checked = copy.deepcopy(dict(association))
+    try:
+        _validate(association, name)
+        checked = copy.deepcopy(dict(association))
+    except RecursionError as error:
+        raise AssociationError(name, "is nested too deeply") from error
     members = checked["products"][0]["members"]
     for index, member in enumerate(members):
         member["exptype"] = member["exptype"].lower()
         is_remote = "://" in member["expname"]
-        if member["exptype"] == SCIENCE and not is_remote and not (directory / member["expname"]).is_file():
+        if member["exptype"] == SCIENCE and not is_remote and not is_file(directory / member["expname"]):
             field = f"products[0].members[{index}].expname"
-            raise AssociationError(name, f"{field} = '{member['expname']}': no such file in {directory.resolve()}")
+            missing = shown(member["expname"])
+            raise AssociationError(name, f"{field} = '{missing}': no such file in {directory.resolve()}")
     if not any(member["exptype"] == SCIENCE for member in members):
         raise AssociationError(name, "products[0].members: none has exptype 'science', so there is nothing to align")
     return checked
@@ -83,8 +90,14 @@ def check_association(association: Any, name: object, directory: Path) -> dict[s
 
 def _validate(association: Any, name: object) -> None:
     error = violation(association, "association")
-    if error is not None:
-        raise AssociationError(name, f"{error.json_path.removeprefix('$.')}: {error.message}")
+    if error is None:
+        return
+    if error.json_path == "$.products" and error.validator == "maxItems":
+        number = len(error.instance)
+        problem = f"has {number} products, as of level 2: give an association with one, or its exposures themselves"
+    else:
+        problem = said_of(error)
+    raise AssociationError(name, f"{error.json_path.removeprefix('$.')}: {problem}")
 
 
 def association_of_files(paths: Sequence[Path]) -> dict[str, Any]:
@@ -96,8 +109,8 @@ def association_of_files(paths: Sequence[Path]) -> dict[str, Any]:
         One of them does not exist.
     """
     for path in paths:
-        if not path.is_file():
-            raise InputError(path, "the file does not exist")
+        if not is_file(path):
+            raise InputError(shown(path), "the file does not exist")
     members = [{"expname": str(path), "exptype": SCIENCE} for path in paths]
     return {"products": [{"name": None, "members": members}]}
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from urllib.parse import unquote
 
 from tweakreg.errors import CatalogError, printable
+from tweakreg.files import at_home, exists
 from tweakreg.observatory.library import ModelLibrary
 
 log = logging.getLogger(__name__)
@@ -24,7 +26,7 @@ def read_catfile(path: str | Path) -> dict[str, Path | None]:
     CatalogError
         A line has more than two columns.
     """
-    path = Path(path).expanduser()
+    path = at_home(path)
     catalogs: dict[str, Path | None] = {}
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -70,8 +72,15 @@ def custom_catalogs(library: ModelLibrary, catfile: str) -> dict[int, Path | Non
 
 
 def own_catalog(name: str | None, exposure: Path) -> Path | None:
-    """The catalog in an exposure's ``meta.tweakreg_catalog``: as given, or beside the exposure."""
+    """The catalog in an exposure's ``meta.tweakreg_catalog``: as given, or beside the exposure.
+
+    A name that a FITS header cannot hold stands there as in a URL; see `tweakreg.observatory.header.held`.
+    """
     if name is None or not name.strip():
         return None
-    path = Path(name.strip())
-    return path if path.exists() else exposure.parent / path
+    path = exposure.parent / name.strip()
+    for each in (name.strip(), unquote(name.strip())):
+        for candidate in (Path(each), exposure.parent / each):
+            if exists(candidate):
+                return candidate
+    return path

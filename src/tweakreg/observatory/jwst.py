@@ -10,6 +10,7 @@ import numpy as np
 
 from tweakreg.errors import InputError, WCSError, first_line
 from tweakreg.observatory.exposure import ExposureImage, ExposureState, plain
+from tweakreg.observatory.header import held
 from tweakreg.plane import Floats, TangentPlane
 from tweakreg.records import Affine, Outcome, Pixels, SipConfig, SourceCatalog, Status
 from tweakreg.wcs.check import check_imaging
@@ -351,7 +352,7 @@ class JwstImage:
     def write_names(self, catalog_name: str | None, filename: str | None) -> None:
         """Write ``meta.tweakreg_catalog`` and ``meta.filename``; None leaves them as they are."""
         if catalog_name is not None:
-            self._model.meta.tweakreg_catalog = catalog_name or None
+            self._model.meta.tweakreg_catalog = held(catalog_name) or None
         if filename is not None:
             self._model.meta.filename = filename
 

@@ -11,15 +11,18 @@ from typing import Any
 
 from stpipe.library import AbstractModelLibrary, NoGroupID
 
-from tweakreg.errors import InputError, first_line
+from tweakreg.errors import InputError
+from tweakreg.files import at_home, exists
 from tweakreg.observatory.association import (
     SCIENCE,
     association_of_files,
     check_association,
     load_association,
 )
+from tweakreg.observatory.header import check_header, encode_names
 from tweakreg.observatory.inputs import items_of
 from tweakreg.observatory.missions import open_model
+from tweakreg.observatory.whole import check_whole, unreadable
 from tweakreg.process import quick_collection
 
 _GROUP_KEYWORDS = (
@@ -64,7 +67,7 @@ class ModelLibrary(AbstractModelLibrary):
 
     def __init__(self, init: Any, on_disk: bool = False, **kwargs: Any) -> None:
         if isinstance(init, (str, Path)):
-            init = Path(init).expanduser()
+            init = at_home(init)
             if init.suffix.lower() != ".json":
                 init = [init]
         elif not isinstance(init, Mapping) and (_is_model(init) or not isinstance(init, Iterable)):
@@ -74,8 +77,9 @@ class ModelLibrary(AbstractModelLibrary):
         if isinstance(init, list):
             if not init:
                 raise InputError("the list of exposures", "it is empty: name an association or exposures")
-            if all(isinstance(item, (str, Path)) for item in init):
-                init = association_of_files([Path(item).expanduser() for item in init])
+            _check_kinds(init)
+            if isinstance(init[0], (str, Path)):
+                init = association_of_files([at_home(item) for item in init])
             else:
                 on_disk = False
         self._of_files = isinstance(init, (Mapping, Path))
@@ -144,6 +148,24 @@ class ModelLibrary(AbstractModelLibrary):
         with quick_collection() if self._on_disk else nullcontext():
             yield
 
+    def check_headers(self) -> None:
+        """Find what keeps exposures from being written as FITS files; those that are ones were written before.
+
+        Raises
+        ------
+        InputError
+            It names the exposure and the keyword.
+        """
+        with self:
+            for index, member in enumerate(self._members):
+                if self.of_files and not str(member["expname"]).lower().endswith(".asdf"):
+                    continue
+                model = self.borrow(index)
+                try:
+                    check_header(model, self.member_path(index))
+                finally:
+                    self.shelve(model, index, modify=False)
+
     def temporary_file(self, index: int) -> Path | None:
         """Where a changed exposure is while it is not in use; None if it is in memory or unchanged."""
         return Path(self._temp_filenames[index]) if self._on_disk and index in self._temp_filenames else None
@@ -151,6 +173,7 @@ class ModelLibrary(AbstractModelLibrary):
     def _temp_path_for_model(self, model: Any, index: int) -> Path:
         """Without .gz, which datamodels read and do not write."""
         path = Path(super()._temp_path_for_model(model, index))
+        path = Path(self._temp_path) / str(index) / path.name  # whatever path the metadata give
         return path.with_suffix("") if path.suffix == ".gz" else path
 
     def finalize_result(self, step: Any, reference_files_used: list[tuple[str, str]]) -> None:
@@ -175,11 +198,11 @@ class ModelLibrary(AbstractModelLibrary):
     def _filename_to_group_id(self, filename: str | Path) -> str:
         from stdatamodels.jwst.datamodels import read_metadata
 
+        check_whole(filename)
         try:
             meta = read_metadata(filename, flatten=False).get("meta", {})
         except Exception as error:  # as for opening
-            reason = first_line(error)
-            raise InputError(filename, f"not the FITS or ASDF file of a datamodel ({reason})") from error
+            raise unreadable(filename, error, "not the FITS or ASDF file of a datamodel") from error
         group_id = meta.get("group_id")
         return str(group_id) if group_id not in (None, "") else _group_of(meta.get("observation", {}))
 
@@ -190,6 +213,17 @@ class ModelLibrary(AbstractModelLibrary):
             model.meta.asn.table_name = self._asn["table_name"]
         if self._asn.get("asn_pool"):
             model.meta.asn.pool_name = self._asn["asn_pool"]
+        encode_names(model)
+
+
+def _check_kinds(items: list[Any]) -> None:
+    """Refuse what is neither all names of files nor all open datamodels."""
+    files = sum(isinstance(item, (str, Path)) for item in items)
+    strange = next((item for item in items if not isinstance(item, (str, Path)) and not _is_model(item)), items)
+    if strange is not items:
+        raise InputError("the list of exposures", f"{strange!r:.60} is neither a file nor a datamodel")
+    if 0 < files < len(items):
+        raise InputError("the list of exposures", "has both files and open datamodels: open all of them, or none")
 
 
 def _is_model(item: Any) -> bool:
@@ -236,8 +270,9 @@ def open_library(inputs: tuple[Any, ...], *, on_disk: bool, input_dir: str = "")
     if len(items) == 1 and isinstance(items[0], Path):
         return ModelLibrary(items[0], on_disk=on_disk)
     for number, item in enumerate(items, start=1):
-        if _is_model(item) and item.meta.filename is None:
-            item.meta.filename = f"exposure{number:04d}.fits"
+        if _is_model(item):
+            encode_names(item)
+            item.meta.filename = item.meta.filename or f"exposure{number:04d}.fits"
     return ModelLibrary(items, on_disk=on_disk)
 
 
@@ -252,6 +287,7 @@ def _copy_of(library: AbstractModelLibrary) -> ModelLibrary:
         for index in range(len(library)):
             model = library.borrow(index)
             copies.append(model.copy())
+            encode_names(copies[-1])
             library.shelve(model, index, modify=False)
     copied = ModelLibrary(copies)
     science = [member for member in library._members if str(member["exptype"]).lower() == SCIENCE]
@@ -277,10 +313,10 @@ def _take_group_ids(library: ModelLibrary, models: list[Any]) -> None:
 
 def located(name: str | Path, input_dir: str) -> Path:
     """A bare file name is sought in input_dir, then where it says."""
-    path = Path(name).expanduser()
+    path = at_home(name)
     inside = Path(input_dir) / path
     bare = input_dir and path.parent == Path()
-    return inside if bare and (inside.exists() or not path.exists()) else path
+    return inside if bare and (exists(inside) or not exists(path)) else path
 
 
 def _relative_to(association: Mapping[str, Any], input_dir: str) -> dict[str, Any]:

@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tweakreg.errors import InputError, first_line
+from tweakreg.errors import InputError
 from tweakreg.observatory.exposure import OpenImage
 from tweakreg.observatory.jwst import JwstImage, read_tree
 from tweakreg.observatory.names import bare_name
+from tweakreg.observatory.whole import check_whole, unreadable
 
 
 def image_of(model: Any, path: str | Path | None = None) -> OpenImage:
@@ -49,11 +50,12 @@ def open_model(filename: str | Path, **kwargs: Any) -> Any:
     """
     from stdatamodels.jwst import datamodels
 
+    if isinstance(filename, (str, Path)):
+        check_whole(filename)
     try:
         return datamodels.open(filename, **kwargs)
     except Exception as error:  # astropy, asdf and stdatamodels each raise their own
-        reason = first_line(error)
-        raise InputError(filename, f"cannot be opened as a datamodel ({reason})") from error
+        raise unreadable(filename, error, "cannot be opened as a datamodel") from error
 
 
 @contextmanager

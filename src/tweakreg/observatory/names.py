@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 _SUFFIXES = {
@@ -23,3 +24,9 @@ def stem(filename: str | Path) -> str:
     name = bare_name(filename)
     base, _, last = name.rpartition("_")
     return base if base and last.lower() in _SUFFIXES else name
+
+
+def file_name(text: str) -> str:
+    """What of a text can be the name of a file: the last part of a path, without what does not show; may be empty."""
+    last = re.split(r"[/\\]", text.rstrip("/\\ "))[-1]
+    return "".join(letter for letter in last if letter.isprintable()).strip().lstrip(".")

@@ -7,20 +7,49 @@ import logging
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
-from tweakreg.errors import OutputError
-from tweakreg.files import staging
+from tweakreg.errors import OutputError, ParameterError, first_line
+from tweakreg.files import at_home, exists, staging
 from tweakreg.observatory.association import output_association
 from tweakreg.observatory.library import ModelLibrary
-from tweakreg.observatory.names import stem
+from tweakreg.observatory.names import file_name, stem
 
 log = logging.getLogger(__name__)
+
+#: Bytes of a name; 255 are possible, and names of tables and plots are longer.
+_LONGEST = 230
+
+
+def output_folder(output_dir: str | None, output_file: str | None) -> Path:
+    """Where results go: output_dir, or the folder in output_file, which must be inside it if both are given.
+
+    Parameters
+    ----------
+    output_dir, output_file : str or None
+        As the step has them; variables and ``~`` mean what they mean to a shell.
+
+    Raises
+    ------
+    ParameterError
+        output_file is no name of a file, or leads out of output_dir.
+    """
+    folder = at_home(os.path.expandvars(output_dir or "."))
+    if not output_file:
+        return folder
+    path = at_home(os.path.expandvars(output_file))
+    if output_file.endswith("/") or not file_name(stem(path)):
+        raise ParameterError("output_file", output_file, "is not the name of a file; set output_dir for a folder")
+    inside = folder / path.parent
+    if output_dir and not Path(os.path.abspath(inside)).is_relative_to(os.path.abspath(folder)):  # noqa: PTH100
+        raise ParameterError("output_file", output_file, f"leads out of output_dir = {output_dir}: give one of them")
+    return inside
 
 
 def plan_outputs(
     library: ModelLibrary, directory: Path, suffix: str, output_file: str | None = None, ending: str = ".fits"
 ) -> list[Path]:
-    """Where the results of each exposure go.
+    """Where the results of each exposure go, once it is known that they can be written.
 
     Parameters
     ----------
@@ -39,33 +68,45 @@ def plan_outputs(
     ------
     OutputError
         Two results would have one name, or a result would replace an input.
+    InputError
+        The metadata of an exposure have what a FITS header cannot hold.
     """
     sources = [library.member_path(index) for index in range(len(library))]
     names = [stem(source) for source in sources]
     if output_file and len(names) == 1:
         names = [stem(output_file)]
     outputs = [directory / f"{name}_{suffix}{ending}" for name in names]
-    inputs = {source.resolve() for source in sources if source.exists()}
+    association = association_name(library, suffix, output_file)
+    for name in [*(output.name for output in outputs), *([association] if association else [])]:
+        _check_name(name, ending)
+    inputs = {source.resolve() for source in sources if exists(source)}
     seen: dict[Path, Path] = {}
     for source, output in zip(sources, outputs, strict=True):
         if output in seen and seen[output] == source:
             raise OutputError(f"{source} is listed twice")
         if output in seen:
             raise OutputError(f"{seen[output]} and {source} would both be written to {output}: rename one of them")
-        if ending == ".fits" and not (output.name.isascii() and output.name.isprintable()):
-            raise OutputError(
-                f"a FITS header cannot hold the name {output.name}: rename it, or set output_ext to .asdf"
-            )
         if output.is_dir():
             raise OutputError(f"{output} is a folder: remove it, or set output_dir or suffix")
         # Of an open datamodel only the name is known: it may be the file in the output folder.
-        if output.resolve() in inputs or (not source.exists() and output.exists() and output.name == source.name):
+        if output.resolve() in inputs or (not exists(source) and output.exists() and output.name == source.name):
             raise OutputError(f"the result would replace the input {output}: set output_dir or suffix")
         seen[output] = source
-    association = association_name(library, suffix, output_file)
     if association and library.asn_path and (directory / association).resolve() == library.asn_path.resolve():
         raise OutputError(f"the result would replace the input {library.asn_path}: set output_dir or suffix")
+    if ending == ".fits":
+        library.check_headers()
     return outputs
+
+
+def _check_name(name: str, ending: str) -> None:
+    """Refuse the name of a result that no file, or no FITS header, can have."""
+    if len(os.fsencode(name)) > _LONGEST:
+        raise OutputError(f"the name {name[:40]}... of a result is too long: rename the exposure, or set suffix")
+    if not name.isprintable():
+        raise OutputError(f"the name {name!r} of a result has letters that do not show: rename the exposure")
+    if ending == ".fits" and name.endswith(ending) and not name.isascii():
+        raise OutputError(f"a FITS header cannot hold the name {name}: rename it, or set output_ext to .asdf")
 
 
 def save_library(library: ModelLibrary, outputs: list[Path], suffix: str, output_file: str | None = None) -> list[Path]:
@@ -86,7 +127,7 @@ def save_library(library: ModelLibrary, outputs: list[Path], suffix: str, output
                     _link_or_copy(saved, temporary / output.name)
                     continue
                 model = library.borrow(index)
-                model.save(temporary / output.name)
+                _save(model, temporary / output.name)
                 library.shelve(model, index, modify=False)
                 del model
         if asn_name is not None and library.association is not None:
@@ -97,6 +138,15 @@ def save_library(library: ModelLibrary, outputs: list[Path], suffix: str, output
     for path in written:
         log.info("Wrote %s", path)
     return written
+
+
+def _save(model: Any, path: Path) -> None:
+    try:
+        model.save(path)
+    except OSError:
+        raise
+    except Exception as error:  # astropy, asdf and jsonschema each raise their own
+        raise OutputError(f"{path.name} cannot be written: {first_line(error)}") from error
 
 
 def _link_or_copy(saved: Path, output: Path) -> None:
@@ -127,8 +177,8 @@ def association_name(library: ModelLibrary, suffix: str, output_file: str | None
         base = stem(output_file)
     elif library.asn_path is not None:
         base = stem(library.asn_path.stem.removesuffix("_asn"))
-    elif product:
-        base = product
     else:
+        base = file_name(product or "")
+    if not base:
         return None
     return f"{base}_{suffix}_asn.json"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tweakreg.errors import CatalogError, InputError, ServiceError
-from tweakreg.files import expanded, staging
+from tweakreg.files import check_writable, expanded, staging
 from tweakreg.find.custom import read_catalog
 from tweakreg.find.finders import find_sources
 from tweakreg.observatory.library import ModelLibrary
@@ -134,6 +134,7 @@ def write_bundle(inputs: list[Path], output: Path, catalog: str, margin: float, 
     if not (np.isfinite(margin) and margin >= 0.0 and patience.timeout > 0.0 and patience.retries >= 0):
         raise InputError("--margin, --timeout, --retries", "must be finite and not negative, and the time-out above 0")
     check_fetchable(catalog)
+    check_writable(output.parent)
     library = ModelLibrary(inputs[0] if len(inputs) == 1 else inputs, on_disk=True)
     footprints = []
     with progress(len(library), "footprints") as count:

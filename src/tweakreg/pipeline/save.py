@@ -30,6 +30,9 @@ from tweakreg.workers import share_out
 
 log = logging.getLogger(__name__)
 
+#: Letters of a run and a group in the name of a file, which may have 255 bytes.
+_LONGEST = 200
+
 
 def save_all(run: Run, directory: Path) -> list[Path]:
     """Write what is asked for.
@@ -91,15 +94,16 @@ def save_corrections(run: Run, directory: Path) -> list[Path]:
     for each in run.images:
         if each.change is not None:
             groups.setdefault(each.exposure.key, []).append(each)
-    paths: list[Path] = []
+    names: list[str] = []
     stems: Counter[str] = Counter()
-    for group, images in groups.items():
-        stem = f"{run.name}_{re.sub(r'[^A-Za-z0-9._-]+', '-', group)}"
-        stems[stem] += 1
-        number = f"-{stems[stem]}" if stems[stem] > 1 else ""
-        paths.append(directory / f"{stem}{number}_correction.asdf")
-        write_correction(_correction(group, images, run), paths[-1])
-    return _told(paths)
+    with staging(directory) as temporary:
+        for group, images in groups.items():
+            stem = f"{run.name}_{re.sub(r'[^A-Za-z0-9._-]+', '-', group)}"[:_LONGEST]
+            stems[stem] += 1
+            number = f"-{stems[stem]}" if stems[stem] > 1 else ""
+            names.append(f"{stem}{number}_correction.asdf")
+            write_correction(_correction(group, images, run), temporary / names[-1])
+    return _told([directory / name for name in names])
 
 
 def _correction(group: str, images: list[ImageResult], run: Run) -> Correction:
