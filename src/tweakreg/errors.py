@@ -7,7 +7,16 @@ from typing import Any
 
 def first_line(error: BaseException) -> str:
     """What an error of another package says, in one line: its kind if it says nothing."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return printable((lines or [type(error).__name__])[0])
+
+
+def printable(text: str) -> str:
+    """Text as it may go to a terminal: what would steer one is written as Python would write it.
+
+    Names of files and columns, and answers of servers, can hold anything.
+    """
+    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
 
 
 class TweakRegError(Exception):
@@ -20,6 +29,9 @@ class TweakRegError(Exception):
     """
 
     exit_status = 1
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (type(self), self.args, self.__dict__)
