@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from http.server import ThreadingHTTPServer
@@ -86,6 +87,8 @@ def test_no_pixel_of_a_cone_is_missed(order):
         inside = separation(cone.ra, cone.dec, ra, dec) <= cone.radius * 3600.0
         needed = healpix.lonlat_to_healpix(ra[inside] * u.deg, dec[inside] * u.deg)
         assert np.isin(needed, hats._pixels(order, cone)).all()
+        partitions = np.unique(np.column_stack([np.full(len(needed), order), needed]), axis=0)
+        assert len(hats._touched(partitions, cone)) == len(partitions)
 
 
 def unit_circle(rng, number):
@@ -100,6 +103,54 @@ def test_a_folder_that_is_no_catalog(tmp_path):
     (tmp_path / "partition_info.csv").unlink()
     with pytest.raises(CatalogError, match=r"no partition_info\.csv"):
         read_cone(str(tmp_path), HERE, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("Norder,Npix\n30,0\n", "orders in its partition_info.csv must be whole numbers from 0 to 29"),
+        ("Norder,Npix\n-1,0\n", "orders"),
+        ("Norder,Npix\n1.5,0\n", "orders"),
+        ("Norder,Npix\n1,48\n", "pixels that are not on the sky"),
+        ("Norder,Npix\n1,-3\n", "pixels that are not on the sky"),
+        ("a,b\n1,2\n", "has no partition_info"),
+        ("", "has no partition_info"),
+    ],
+)
+def test_partitions_that_cannot_be(tmp_path, content, message):
+    (tmp_path / "hats.properties").write_text("a=b\n")
+    (tmp_path / "partition_info.csv").write_text(content)
+    with pytest.raises(CatalogError, match=message):
+        read_cone(str(tmp_path), HERE, 1.0)
+
+
+def test_tiny_partitions_cost_nothing(tmp_path):
+    """Of the finest order a cone has more pixels than fit into any memory."""
+    (tmp_path / "hats.properties").write_text("a=b\n")
+    (tmp_path / "partition_info.csv").write_text("Norder,Npix\n18,0\n29,5\n")
+    assert len(read_cone(str(tmp_path), HERE, 5.0)) == 0
+
+
+def test_more_than_fits_is_refused(tmp_path, monkeypatch):
+    write_hats(stars(), tmp_path, order=1)
+    cone = Cone(ra=10.05, dec=20.05, radius=0.1)
+    for limit, what in (("_MOST_ROWS", "more than 1 stars"), ("_MOST_PARTITIONS", "of its partitions")):
+        with monkeypatch.context() as patch:
+            patch.setattr(hats, limit, 1 if limit == "_MOST_ROWS" else 0)
+            with pytest.raises(CatalogError, match=what):
+                read_cone(str(tmp_path), cone, 5.0)
+    monkeypatch.setattr(hats, "_LARGEST_TEXT", 3)
+    with pytest.raises(CatalogError, match=r"hats\.properties is larger"):
+        read_cone(str(tmp_path), cone, 5.0)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="a pipe in a folder")
+def test_what_never_answers_is_given_up(tmp_path):
+    os.mkfifo(tmp_path / "hats.properties")
+    with pytest.raises(CatalogError, match="no answer within"):
+        read_cone(str(tmp_path), HERE, 0.2)
+    with pytest.raises(ServiceError, match="a URL that begins with s3://"):
+        read_cone("hdfs://nowhere/catalog", HERE, 0.2)
 
 
 def test_a_catalog_at_a_url(tmp_path):

@@ -1,11 +1,15 @@
 """Offsets and pairs against what was put in."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import field
+from tweakreg.alignment import match
 from tweakreg.alignment.match import find_offset, mutual_pairs
 
 SEARCH = {"searchrad": 2.0, "tolerance": 0.7, "bin_size": 0.031, "start": np.zeros(2)}
@@ -55,6 +59,42 @@ def test_rotation_widens_the_peak():
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     peak = find_offset(reference @ turn.T + [0.5, 0.5], reference, **SEARCH)
     assert peak.offset == pytest.approx([0.5, 0.5], abs=0.05)
+
+
+def test_pairs_that_are_too_many_to_hold_are_counted(monkeypatch):
+    """In parts, and those near the peak held, the offset is the same; of still more, one source in so many will do."""
+    reference = field(300).xy
+    image = reference + [0.8, -0.5] + np.random.default_rng(0).normal(scale=0.01, size=reference.shape)
+    whole = find_offset(image, reference, **SEARCH)
+    monkeypatch.setattr(match, "_MOST_HELD", 50)
+    parts = find_offset(image, reference, **SEARCH)
+    assert parts.offset == pytest.approx(whole.offset, abs=1e-9)
+    assert (parts.n_pairs, parts.expected) == (whole.n_pairs, pytest.approx(whole.expected))
+    assert (parts.counts == whole.counts).all()
+    for limit in ("_MOST_NEAR", "_MOST_COUNTED"):
+        monkeypatch.setattr(match, limit, 150)
+        some = find_offset(image, reference, **SEARCH)
+        assert some.offset == pytest.approx(whole.offset, abs=0.01)
+    assert some.n_pairs < whole.n_pairs / 2
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory is measured in kB")
+def test_very_many_sources_in_one_field():
+    """100 000 against as many: 80 million pairs."""
+    code = """
+import resource, numpy as np
+from tweakreg.alignment.match import find_offset
+rng = np.random.default_rng(0)
+resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
+resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
+reference = rng.uniform(0.0, 130.0, (100_000, 2))
+image = np.concatenate([reference[:5000] + [3.0, -2.0], rng.uniform(0.0, 130.0, (95_000, 2))])
+peak = find_offset(image, reference, searchrad=6.0, tolerance=0.7, bin_size=0.031, start=np.zeros(2))
+print(*peak.offset)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [float(value) for value in done.stdout.split()] == pytest.approx([3.0, -2.0], abs=0.01)
 
 
 def test_single_pair_and_no_pair():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import os
 import socket
 import threading
 import time
@@ -21,9 +23,12 @@ from tweakreg.reference.file import read_reference
 from tweakreg.reference.providers import Request, fetch, reference_catalog
 from tweakreg.reference.service import Patience, query_service
 from tweakreg.simulate import score
+from tweakreg.tables import write_parquet
 
 HERE = Cone(ra=10.0, dec=20.0, radius=0.1)
 
+#: Small, and many millions of stars.
+BOMB = gzip.compress(b"ra,dec\n" + b"10.0,20.0\n" * 3_000_000)
 BODY = b"#comment\nra,dec,mag,pmra,pmdec,objID\n10.0,20.0,15.0,1.0,2.0,5\n10.01,20.01,16.0,,,6\n"
 
 
@@ -42,8 +47,22 @@ class Service(BaseHTTPRequestHandler):
             "empty": b"",
             "mixed": BODY + b"Error: time out,,,,,\n",
             "no star": b"No data records found",
+            "elsewhere": b"ra,dec\n200.0,30.0\n200.1,30.0\n",
+            "radians": b"ra,dec\n0.17453,0.34907\n",
+            "no columns": b"\x1b[2Jevil,dec\n1,2\n",
+            "bomb": BOMB,
+            "cut while packed": BOMB[:-100],
         }.get(self.fault, BODY)
-        self.send_response(status)
+        if self.fault == "slow headers":
+            for _ in range(100):
+                self.wfile.write(b"HTTP/1.0 200 OK\r\nX: " if _ == 0 else b"x")
+                time.sleep(0.1)
+            return
+        self.send_response(302 if self.fault == "sent around" else status)
+        if self.fault == "sent around":
+            self.send_header("Location", self.path)
+        if self.fault in ("bomb", "cut while packed"):
+            self.send_header("Content-Encoding", "gzip")
         length = len(body) + (500 if self.fault == "truncated" else 0)
         if self.fault not in ("cut", "slow"):
             self.send_header("Content-Length", str(length))
@@ -88,6 +107,7 @@ def service(monkeypatch):
 
 
 FAULTS = ["500", "csv with 500", "html", "empty", "slow", "truncated", "reset", "refused", "cut", "mixed"]
+FAULTS += ["elsewhere", "radians", "no columns", "bomb", "cut while packed", "slow headers", "sent around"]
 
 
 def test_the_service_is_asked_for_its_own_epoch(service):
@@ -109,8 +129,9 @@ def test_every_fault_of_a_service_is_one_error_in_time(service, fault, monkeypat
             free.bind(("127.0.0.1", 0))
             monkeypatch.setenv("ASTROMETRIC_CATALOG_URL", f"http://127.0.0.1:{free.getsockname()[1]}")
     start = time.monotonic()
-    with pytest.raises(ServiceError, match=r"GAIADR3 did not answer with a catalog: ."):
+    with pytest.raises(ServiceError, match=r"GAIADR3 did not answer with a catalog: .") as caught:
         query_service("GAIADR3", HERE, Patience(timeout=1.0, retries=0))
+    assert str(caught.value).isprintable()
     assert time.monotonic() - start < 4.0
 
 
@@ -179,6 +200,33 @@ def test_cones_are_kept(service, tmp_path):
     for kept in tmp_path.iterdir():
         kept.write_bytes(b"damaged")
     service("")
+    assert len(fetch("GAIADR3", [HERE], Patience(), tmp_path)) == 2
+
+
+def test_answers_for_another_part_of_the_sky_are_not_kept(service, tmp_path):
+    """Neither is one believed that an earlier version kept, or one that says that it is of all the sky."""
+    service("elsewhere")
+    with pytest.raises(ServiceError, match="2 of 2 stars in the answer are not within"):
+        fetch("GAIADR3", [HERE], Patience(retries=0), tmp_path)
+    assert not list(tmp_path.iterdir())
+    service("")
+    fetch("GAIADR3", [HERE], Patience(), tmp_path)
+    (kept,) = tmp_path.iterdir()
+    write_parquet(Table({"ra": [200.0], "dec": [30.0]}), kept)
+    assert len(fetch("GAIADR3", [HERE], Patience(), tmp_path)) == 2
+    kept.rename(tmp_path / f"{kept.name.rsplit('_', 3)[0]}_0_0_180.parquet")
+    Service.asked.clear()
+    assert len(fetch("GAIADR3", [HERE], Patience(), tmp_path)) == 2
+    assert len(Service.asked) == 1
+
+
+def test_no_star_is_believed_for_a_day(service, tmp_path):
+    service("no star")
+    assert len(fetch("GAIADR3", [HERE], Patience(), tmp_path)) == 0
+    service("")
+    assert len(fetch("GAIADR3", [HERE], Patience(), tmp_path)) == 0
+    (kept,) = tmp_path.iterdir()
+    os.utime(kept, (0.0, 0.0))
     assert len(fetch("GAIADR3", [HERE], Patience(), tmp_path)) == 2
 
 

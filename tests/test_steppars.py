@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import asdf
+import numpy as np
 import pytest
 from stpipe.config_parser import load_config_file
 from tweakreg.pars import generate
@@ -22,6 +23,7 @@ from helpers import environment, run, strun
 from tweakreg import TweakRegStep, steppars
 from tweakreg.errors import ParameterFileError
 from tweakreg.parameters import make_config
+from tweakreg.spec import DEFAULTS
 
 TABLE = generate.read_table()
 FOLDER = Path(generate.__file__).parent
@@ -220,11 +222,36 @@ def test_input_dir_and_home_count(scene_files, monkeypatch):
         assert pars_of(inputs, **options)["kernel_fwhm"] == 2.141
 
 
-def test_a_broken_rmap_is_no_reason_to_stop(tmp_path, caplog):
-    folder = user_folder(tmp_path)
-    next(folder.glob("*.rmap")).write_text("header = {\n")
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda text: b"header = {\n",
+        lambda text: b"\xff" + text,
+        lambda text: text.replace(b"'JWST'", b"'JWSZ'"),
+        lambda text: b"",
+    ],
+    ids=["cut", "encoding", "observatory", "empty"],
+)
+def test_a_broken_rmap_is_no_reason_to_stop(tmp_path, caplog, damage):
+    folder = user_folder(tmp_path, kernel_fwhm=9.0)
+    path = next(folder.glob("*.rmap"))
+    path.write_bytes(damage(path.read_bytes()))
     assert steppars.select(header(), folder) is None
     assert "cannot be applied" in caplog.text
+
+
+def test_files_that_would_grow_without_limit(tmp_path):
+    """References of values to values, arrays, and what is too large to be parameters."""
+    path = tmp_path / "pars.cfg"
+    path.write_text("name = x\nclass = tweakreg.TweakRegStep\nwcsname = %(xcol)s%(xcol)s\nxcol = aa\n")
+    assert steppars.read_parameters(path, DEFAULTS)["wcsname"] == "%(xcol)s%(xcol)s"
+    path.write_bytes(b"#" * (1 << 20) + b"\n")
+    with pytest.raises(ParameterFileError, match="larger than 1 MB"):
+        steppars.read_parameters(path, DEFAULTS)
+    tree = {"class": "tweakreg.TweakRegStep", "parameters": {"sigma": np.zeros(3)}}
+    asdf.AsdfFile(tree).write_to(path)
+    with pytest.raises(ParameterFileError, match="'sigma' must be a number"):
+        steppars.read_parameters(path, DEFAULTS)
 
 
 # --- CRDS in every state ------------------------------------------------------------------------------------

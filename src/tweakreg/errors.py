@@ -7,12 +7,13 @@ from typing import Any
 
 def first_line(error: BaseException) -> str:
     """What an error of another package says, in one line: its kind if it says nothing."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return printable((lines or [type(error).__name__])[0])
 
 
 def printable(text: str) -> str:
     """A text whose control characters are spelled out: names in files may hold codes that a terminal obeys."""
-    return "".join(each if each.isprintable() or each == "\n" else repr(each)[1:-1] for each in text)
+    return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
 
 
 class TweakRegError(Exception):

@@ -9,9 +9,11 @@ import gc
 import signal
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
+
+_Answer = TypeVar("_Answer")
 
 _filters = threading.RLock()
 _frozen_lock = threading.Lock()
@@ -96,3 +98,37 @@ def terminable() -> Iterator[None]:
 def _terminate(number: int, frame: Any) -> None:
     signal.signal(number, signal.SIG_IGN)
     raise Terminated
+
+
+def within(seconds: float, ask: Callable[[], _Answer]) -> _Answer:
+    """The answer, if it comes in time; the thread of a late one does not keep the process alive.
+
+    Parameters
+    ----------
+    seconds : float
+        How long to wait.
+    ask : callable
+        What is called, without arguments; what it raises is raised here.
+
+    Raises
+    ------
+    TimeoutError
+        It was not ready in time.
+    """
+    answers: list[_Answer] = []
+    problems: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            answers.append(ask())
+        except BaseException as error:
+            problems.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if problems:
+        raise problems[0]
+    if not answers:
+        raise TimeoutError(f"no answer within {seconds:.0f} s")
+    return answers[0]

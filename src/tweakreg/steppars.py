@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from tweakreg.errors import ParameterFileError
+from tweakreg.errors import ParameterFileError, first_line
+from tweakreg.process import within
 from tweakreg.spec import DEFAULTS
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,11 @@ LOOK_UP_PATIENCE = 60.0
 #: For one answer of the server, seconds, where CRDS_CLIENT_TIMEOUT_SECONDS says nothing; CRDS would wait for an hour.
 CLIENT_TIMEOUT = 10
 _CRDS_DEFAULT_TIMEOUT = 3600
+
+#: What the value of a parameter can be in a file.
+_PLAIN = (str, bool, int, float, type(None))
+#: A file of parameters is small: one that is larger than so many bytes is something else.
+_LARGEST = 1 << 20
 
 #: CRDS talks to no server of a name with this word and is content with its cache.
 _SERVERLESS = "https://serverless.invalid"
@@ -126,7 +132,9 @@ def read_parameters(path: Path, known: Collection[str]) -> dict[str, Any]:
     try:
         kind, values = _contents(path)
     except Exception as error:  # configobj, asdf and yaml each raise their own
-        raise ParameterFileError(f"{path}: cannot be read as a parameter reference file ({error})") from error
+        raise ParameterFileError(
+            f"{path}: cannot be read as a parameter reference file ({first_line(error)})"
+        ) from error
     if not kind.endswith("TweakRegStep"):
         raise ParameterFileError(f"{path}: holds parameters of {kind}, not of TweakRegStep")
     hooks = {"pre_hooks", "post_hooks"}  # commands are not a reference file's to give
@@ -137,6 +145,8 @@ def read_parameters(path: Path, known: Collection[str]) -> dict[str, Any]:
     for name, value in values.items():
         if isinstance(value, dict):
             raise ParameterFileError(f"{path}: parameter '{name}' must be a value, not a section")
+        if not all(isinstance(each, _PLAIN) for each in (value if isinstance(value, list) else [value])):
+            raise ParameterFileError(f"{path}: parameter '{name}' must be a number, a word or a list of numbers")
     return values
 
 
@@ -144,15 +154,21 @@ def _contents(path: Path) -> tuple[str, dict[str, Any]]:
     """The class that a file has parameters for, and these."""
     import asdf
 
+    if not path.is_file():
+        raise ValueError("there is no such file")
+    if path.stat().st_size > _LARGEST:
+        raise ValueError(f"it is larger than {_LARGEST >> 20} MB")
     with path.open("rb") as file:
         is_asdf = file.read(5) == b"#ASDF"
     if is_asdf:
-        with asdf.open(path, lazy_load=False, memmap=False) as contents:
+        # Arrays stay where they are: no parameter is one, and a small file may declare huge ones.
+        with asdf.open(path, lazy_load=True, memmap=False) as contents:
             tree = contents.tree
             return str(tree.get("class", "TweakRegStep")), dict(tree["parameters"])
     from configobj import ConfigObj
 
-    values = ConfigObj(str(path), raise_errors=True).dict()
+    # References of values to values would let a few lines grow without limit.
+    values = ConfigObj(str(path), raise_errors=True, interpolation=False).dict()
     kind = str(values.pop("class", "TweakRegStep"))
     values.pop("name", None)
     return kind, values
@@ -177,19 +193,18 @@ def select(header: Mapping[str, Any], folder: Path) -> Path | None:
     -----
     The rules are applied by `crds.core.rmap`, which needs neither server nor cache for it.
     """
-    from crds.core.exceptions import CrdsError
     from crds.core.rmap import load_mapping
 
     instrument = str(header.get("meta.instrument.name") or "").lower()
-    rmaps = sorted(folder.glob(f"*_{instrument}_{REFTYPE}*.rmap")) if instrument else []
+    rmaps = sorted(folder.glob(f"*_{instrument}_{REFTYPE}*.rmap")) if instrument.isalnum() else []
     if not rmaps:
         return None
     # For CRDS these two match any rule.
     wanted = {key.upper(): str(value) for key, value in header.items() if value not in (None, "N/A", "ANY")}
     try:
         found = load_mapping(str(rmaps[-1]), ignore_checksum=True).get_best_ref(wanted)
-    except CrdsError as error:
-        log.warning("%s cannot be applied: %s", rmaps[-1], error)
+    except (Exception, SystemExit) as error:  # of a damaged file CRDS raises whatever its reader does
+        log.warning("%s cannot be applied, the defaults stay: %s", rmaps[-1], first_line(error))
         return None
     return None if found is None or found.startswith("NOT FOUND") else folder / found
 
@@ -219,13 +234,13 @@ def _ask_crds(header: Mapping[str, Any]) -> str:
     if not url or _answers(url):
         try:
             with _crds_settings():
-                return _within(LOOK_UP_PATIENCE, lambda: _best_reference(header))
+                return within(LOOK_UP_PATIENCE, lambda: _best_reference(header))
         except (Exception, SystemExit):
             if not url:
                 raise
     log.warning("the CRDS server %s does not answer: only files in the cache are used", url)
     with _crds_settings(_SERVERLESS):
-        return _within(LOOK_UP_PATIENCE, lambda: _best_reference(header))
+        return within(LOOK_UP_PATIENCE, lambda: _best_reference(header))
 
 
 @contextmanager
@@ -268,24 +283,3 @@ def _answers(url: str) -> bool:
     except requests.RequestException:
         return False
     return bool(answer.ok)
-
-
-def _within(seconds: float, ask: Callable[[], str]) -> str:
-    """The answer, if it comes in time; the thread of a late one does not keep the process alive."""
-    answers: list[str] = []
-    problems: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            answers.append(ask())
-        except BaseException as error:
-            problems.append(error)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if problems:
-        raise problems[0]
-    if not answers:
-        raise TimeoutError(f"no answer within {seconds:.0f} s")
-    return answers[0]

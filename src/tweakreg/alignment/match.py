@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,11 @@ from tweakreg.records import OffsetPeak
 
 #: More bins than this along an axis of `OffsetPeak.counts` cannot be seen.
 _MOST_BINS = 100
+
+#: Of very many pairs, so many are held at once, near the peak, and counted in all: bounds of memory and time.
+_MOST_HELD = 2_000_000
+_MOST_NEAR = 5_000_000
+_MOST_COUNTED = 100_000_000
 
 
 def find_offset(
@@ -44,21 +50,22 @@ def find_offset(
         None when no pair lies within reach.
     """
     # Finer bins than this cost memory without telling more.
-    bin_size = max(bin_size, searchrad / 500.0)
-    differences = _differences(image, reference, start, searchrad + tolerance)
-    if len(differences) == 0:
+    bin_size = max(bin_size, searchrad / 500.0, tolerance / 500.0)
+    pairs = _Pairs.of(image - start, reference, searchrad + tolerance)
+    if pairs.number == 0:
         return None
-    search = _Search.of(differences, searchrad=searchrad, tolerance=tolerance, bin_size=bin_size)
+    search = _Search.of(pairs, searchrad=searchrad, tolerance=tolerance, bin_size=bin_size)
     size, coarse, smooth = search.best_box()
     # A disc as large as the box and half its diagonal holds the pairs of a peak that straddles bins.
     radius = float(np.clip(size / np.sqrt(2.0), bin_size, tolerance))
+    differences, each = pairs.near(coarse, 3.0 * radius)
     in_box = np.abs(differences - coarse).max(axis=1) <= (size + bin_size) / 2.0
     if not in_box.any():
         return None
     offset = _refine(differences, differences[in_box].mean(axis=0), radius)
-    n_near = int((np.linalg.norm(differences - offset, axis=1) <= radius).sum())
+    n_near = each * int((np.linalg.norm(differences - offset, axis=1) <= radius).sum())
     # One more than was seen: no pair elsewhere does not mean that there cannot be one.
-    background = (len(differences) - n_near + 1.0) / (np.pi * (searchrad + tolerance) ** 2)
+    background = (pairs.number - n_near + 1.0) / (np.pi * (searchrad + tolerance) ** 2)
     peak = _Peak(offset=offset, radius=radius, n_pairs=n_near, expected=float(background * np.pi * radius**2))
     pooled, n_bins = _pooled(smooth)
     return OffsetPeak(
@@ -109,14 +116,12 @@ class _Search:
     searched: Bools
 
     @classmethod
-    def of(cls, differences: Floats, *, searchrad: float, tolerance: float, bin_size: float) -> _Search:
+    def of(cls, pairs: _Pairs, *, searchrad: float, tolerance: float, bin_size: float) -> _Search:
         half = int(np.ceil((searchrad + tolerance) / bin_size))
-        edges = (np.arange(2 * half + 2) - half - 0.5) * bin_size
-        counts, _, _ = np.histogram2d(differences[:, 0], differences[:, 1], bins=(edges, edges))
         centres = np.arange(-half, half + 1, dtype=np.float64) * np.float64(bin_size)
         distance = np.hypot(centres[:, None], centres[None, :])
         return cls(
-            counts=counts,
+            counts=pairs.counts(half, bin_size),
             centres=centres,
             bin_size=bin_size,
             tolerance=tolerance,
@@ -174,18 +179,101 @@ def _pooled(counts: Floats) -> tuple[Floats, int]:
     return np.asarray(padded.reshape(n, block, n, block).max(axis=(1, 3))), n * block
 
 
-def _differences(image: Floats, reference: Floats, start: Floats, reach: float) -> Floats:
-    """All differences image − reference − start shorter than reach, (P, 2)."""
-    if len(image) == 0 or len(reference) == 0:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pairs:
+    """All pairs of an image's sources with those of the reference that are near enough.
+
+    Attributes
+    ----------
+    image : (N, 2) float array
+        Of the image, moved by the start, arcsec; of very many sources in a small field one in so many.
+    tree : KDTree
+        Of the reference.
+    reach : float
+        Largest distance of a pair, arcsec.
+    lengths : (N,) int array
+        Number of pairs of each source of the image.
+    held : (P, 2) float array or None
+        The differences image - reference of all pairs; None where they would take too much memory.
+    """
+
+    image: Floats
+    tree: KDTree
+    reach: float
+    lengths: Ints
+    held: Floats | None
+
+    @classmethod
+    def of(cls, image: Floats, reference: Floats, reach: float) -> _Pairs:
+        """Pairs within reach, so few that they can be counted."""
+        tree = KDTree(reference)
+        image = image[:: _step(image, tree, reach, _MOST_COUNTED)]
+        lengths = _lengths(image, tree, reach)
+        held = _differences(image, tree, reach) if lengths.sum() <= _MOST_HELD else None
+        return cls(image=image, tree=tree, reach=reach, lengths=lengths, held=held)
+
+    @property
+    def number(self) -> int:
+        """Of all pairs."""
+        return int(self.lengths.sum())
+
+    def counts(self, half: int, bin_size: float) -> Floats:
+        """The differences in square bins, of which so many lie on each side of the middle one."""
+        n = 2 * half + 1
+        if self.held is not None:
+            edges = (np.arange(n + 1) - half - 0.5) * bin_size
+            return np.asarray(np.histogram2d(self.held[:, 0], self.held[:, 1], bins=(edges, edges))[0])
+        counts = np.zeros(n * n)
+        for part in _parts(self.image, self.tree, self.reach, self.lengths):
+            east, north = (np.rint(part / bin_size).astype(np.int32) + half).T
+            counts += np.bincount(east * n + north, minlength=n * n)
+        return counts.reshape(n, n)
+
+    def near(self, place: Floats, radius: float) -> tuple[Floats, int]:
+        """The differences, (P, 2), and for how many each stands: all where they are few, or those so near a place."""
+        if self.held is not None:
+            return self.held, 1
+        moved = self.image - place
+        step = _step(moved, self.tree, radius, _MOST_NEAR)
+        moved = moved[::step]
+        parts = _parts(moved, self.tree, radius, _lengths(moved, self.tree, radius))
+        found = np.concatenate([np.empty((0, 2)), *parts]) + place
+        return np.asarray(found[np.hypot(found[:, 0], found[:, 1]) <= self.reach]), step
+
+
+def _step(image: Floats, tree: KDTree, reach: float, most: int) -> int:
+    """Of how many sources one is taken, for no more than so many pairs: a thousand sources say how many there are."""
+    few = max(len(image) // 1000, 1)
+    return max(int(np.ceil(few * float(_lengths(image[::few], tree, reach).sum()) / most)), 1)
+
+
+def _lengths(image: Floats, tree: KDTree, reach: float) -> Ints:
+    """How many of a tree's points lie within reach of each source."""
+    if len(image) == 0 or tree.n == 0:
+        return np.zeros(len(image), dtype=np.intp)
+    return np.asarray(tree.query_ball_point(image, reach, return_length=True))
+
+
+def _differences(image: Floats, tree: KDTree, reach: float) -> Floats:
+    """All differences image - reference within reach, (P, 2)."""
+    if len(image) == 0 or tree.n == 0:
         return np.empty((0, 2))
-    moved = image - start
-    neighbours = KDTree(reference).query_ball_point(moved, reach)
+    neighbours = tree.query_ball_point(image, reach)
     lengths = np.fromiter((len(found) for found in neighbours), dtype=np.intp, count=len(neighbours))
     if lengths.sum() == 0:
         return np.empty((0, 2))
-    which = np.repeat(np.arange(len(moved)), lengths)
+    which = np.repeat(np.arange(len(image)), lengths)
     other = np.concatenate([np.asarray(found, dtype=np.intp) for found in neighbours if found])
-    return np.asarray(moved[which] - reference[other])
+    return np.asarray(image[which] - tree.data[other])
+
+
+def _parts(image: Floats, tree: KDTree, reach: float, lengths: Ints) -> Iterator[Floats]:
+    """All differences within reach, so many at once as are held; neighbours come together."""
+    order = KDTree(image).indices
+    ends = np.cumsum(lengths[order])
+    for few in np.split(order, np.searchsorted(ends, np.arange(_MOST_HELD, ends[-1], _MOST_HELD))):
+        found = KDTree(image[few]).sparse_distance_matrix(tree, reach, output_type="ndarray")
+        yield np.asarray(image[few[found["i"]]] - tree.data[found["j"]])
 
 
 def _box_sizes(tolerance: float, bin_size: float) -> list[int]:

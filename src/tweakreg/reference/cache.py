@@ -6,12 +6,13 @@ import hashlib
 import logging
 import math
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 from astropy.table import Table
 
-from tweakreg.errors import OutputError
+from tweakreg.errors import OutputError, first_line
 from tweakreg.files import expanded, staging
 from tweakreg.reference.cone import Cone
 from tweakreg.tables import read_parquet, write_parquet
@@ -19,6 +20,10 @@ from tweakreg.tables import read_parquet, write_parquet
 log = logging.getLogger(__name__)
 
 _ENDING = ".parquet"
+#: Seconds for which an answer without stars is believed: a service that is being filled has none, either.
+_EMPTY_AGE = 86400.0
+#: Degrees. No answer of a service is of a wider cone: a file that says so would stand for all of the sky.
+_WIDEST = 30.0
 
 
 def cache_folder(value: str) -> Path | None:
@@ -44,7 +49,8 @@ def cached(name: str, cone: Cone, folder: Path | None, fetch: Callable[[Cone], T
     folder : Path or None
         None to fetch in any case.
     fetch : callable
-        Given a cone; with a cache it is a little larger, so that its file name says all about it.
+        Given a cone; with a cache it is a little larger, so that its file name says all about it. What it gives
+        lies in that cone.
 
     Returns
     -------
@@ -58,11 +64,15 @@ def cached(name: str, cone: Cone, folder: Path | None, fetch: Callable[[Cone], T
         known = _cone_of(path)
         if known is not None and known.contains(cone):
             try:
-                table = read_parquet(path)
-                log.info("%s %s: from the cache %s", name, cone, path)
-                return table
+                table = known.stars_of(read_parquet(path))
+                if len(table) or abs(time.time() - path.stat().st_mtime) < _EMPTY_AGE:
+                    log.info("%s %s: from the cache %s", name, cone, path)
+                    return table
+                log.info(
+                    "%s %s: there was no star on the last day that it was asked for; it is asked again", name, cone
+                )
             except Exception as error:  # a damaged file is replaced
-                log.warning("%s cannot be read and is fetched again (%s)", path, error)
+                log.warning("%s cannot be read and is fetched again (%s)", path, first_line(error))
     table = fetch(cone)
     path = folder / f"{_key(name)}_{cone.ra:.6f}_{cone.dec:+.6f}_{cone.radius:.6f}{_ENDING}"
     try:
@@ -88,6 +98,7 @@ def _key(name: str) -> str:
 def _cone_of(path: Path) -> Cone | None:
     try:
         ra, dec, radius = path.name.removesuffix(_ENDING).split("_")[-3:]
-        return Cone(ra=float(ra), dec=float(dec), radius=float(radius))
+        cone = Cone(ra=float(ra), dec=float(dec), radius=float(radius))
     except ValueError:
         return None
+    return cone if cone.is_sound and cone.radius <= _WIDEST else None

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import io
 import logging
 import os
 import time
+import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,12 +17,12 @@ from urllib.parse import urlsplit
 import numpy as np
 from astropy.table import Table
 
-from tweakreg.errors import ServiceError, first_line
-from tweakreg.process import silenced
+from tweakreg.errors import ServiceError, first_line, printable
+from tweakreg.process import within
 from tweakreg.reference.cone import Cone
 from tweakreg.reference.table import KNOWN_COLUMNS, TEXT_COLUMNS
 from tweakreg.spec import DEFAULTS
-from tweakreg.tables import find_column
+from tweakreg.tables import plain_column
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +35,20 @@ _URL_VARIABLE = "ASTROMETRIC_CATALOG_URL"
 _NONE = -999.0
 #: The pause before the second try, seconds; it doubles with each.
 _FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 30.0
 #: Status codes that ask to come back: time-out, and too many requests.
 _LATER = (408, 429)
 #: What the service says where it has no star.
 _NO_STAR = b"No data records"
+#: An answer may have so many bytes, packed or not, and so many stars: more than the fullest field of a mosaic has.
+_LARGEST = 128 << 20
+_MOST_ROWS = 2_000_000
+_TOO_LARGE = "are more than an answer may have: align fewer images at a time, or take a HATS catalog such as GAIADR3_S3"
+_LONGEST_HEADER = 1 << 16
+#: Unpacked at once, bytes.
+_PIECE = 1 << 20
+#: Of so many addresses one may send on to the next.
+_MOST_ADDRESSES = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,11 +99,11 @@ def query_service(name: str, cone: Cone, patience: Patience) -> Table:
     problem = ""
     for attempt in range(patience.retries + 1):
         if attempt:
-            pause = _FIRST_PAUSE * 2.0 ** (attempt - 1)
+            pause = min(_FIRST_PAUSE * 2.0 ** (attempt - 1), _LONGEST_PAUSE)
             log.info("%s: %s; asking again in %.1f s", name, problem, pause)
             time.sleep(pause)
         try:
-            return _table(_body(url, query, patience.timeout))
+            return cone.stars_of(_answer(url, query, patience.timeout))
         except _FinalError as error:
             raise ServiceError(f"{name} did not answer with a catalog: {error}") from error
         except Exception as error:  # requests, urllib3 and the reader of tables each raise their own
@@ -99,45 +112,94 @@ def query_service(name: str, cone: Cone, patience: Patience) -> Table:
     raise ServiceError(f"{name} did not answer with a catalog: {problem}{tries}")
 
 
+def _answer(url: str, query: dict[str, Any], timeout: float) -> Table:
+    """One answer. The clocks of sockets run anew with each byte: of headers that drip none would ever run out."""
+    deadline = time.monotonic() + timeout
+    return _table(within(timeout, lambda: _body(url, query, deadline)))
+
+
 def _in_short(error: Exception, url: str, timeout: float) -> str:
     """What went wrong, without what urllib3 tells of its inside."""
     import requests
 
-    if isinstance(error, requests.Timeout):
+    if isinstance(error, (requests.Timeout, TimeoutError)):
         return f"no answer within {timeout:.0f} s"
     if isinstance(error, requests.ConnectionError):
         return f"no connection to {urlsplit(url).netloc}"
-    return first_line(error)
+    return first_line(error)[:200]
 
 
 class _FinalError(ServiceError):
     """An answer that would be the same if it were asked for again."""
 
 
-def _body(url: str, query: dict[str, Any], timeout: float) -> bytes:
-    """What the service sends, complete and in time."""
+def _body(url: str, query: dict[str, Any], deadline: float) -> bytes:
+    """What the service sends, complete, in time and not too large."""
+    from urllib.parse import urljoin
+
     import requests
 
-    deadline = time.monotonic() + timeout
-    parts = []
-    with requests.get(url, params=query, timeout=timeout, stream=True) as response:
-        if response.status_code != 200:
-            problem = f"HTTP status {response.status_code}"
-            final = 400 <= response.status_code < 500 and response.status_code not in _LATER
-            raise _FinalError(problem) if final else ServiceError(problem)
-        # What is there is taken at once: of a slow answer each byte comes in time, and the whole never.
-        while part := response.raw.read1(1 << 16, decode_content=True):
-            parts.append(part)
-            if time.monotonic() > deadline:
-                raise ServiceError(f"the answer was not complete after {timeout:.0f} s")
-        body = b"".join(parts)
-        told = response.headers.get("Content-Length")
-        whole = told is not None or response.headers.get("Transfer-Encoding") == "chunked"
-    if told is not None and "Content-Encoding" not in response.headers and len(body) < int(told):
-        raise ServiceError(f"the answer ended after {len(body)} of {told} bytes")
+    with requests.Session() as session:
+        # To another address we follow ourselves: requests reads what comes with it, whatever its size.
+        session.get_redirect_target = lambda response: None
+        session.headers["Accept-Encoding"] = "gzip"
+        for _ in range(_MOST_ADDRESSES):
+            patience = max(deadline - time.monotonic(), 0.1)
+            with session.get(url, params=query, timeout=patience, stream=True) as response:
+                if not response.is_redirect:
+                    return _checked_body(response, deadline)
+                url, query = urljoin(response.url, response.headers["Location"]), {}
+    raise _FinalError(f"it sends on to more than {_MOST_ADDRESSES} addresses")
+
+
+def _checked_body(response: Any, deadline: float) -> bytes:
+    if response.status_code != 200:
+        problem = f"HTTP status {response.status_code}"
+        final = 400 <= response.status_code < 500 and response.status_code not in _LATER
+        raise _FinalError(problem) if final else ServiceError(problem)
+    told = response.headers.get("Content-Length", "")
+    length = int(told) if told.isdecimal() and len(told) < 20 else None
+    if length is not None and length > _LARGEST:
+        raise _FinalError(f"{length >> 20} MB {_TOO_LARGE}")
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in ("", "identity", "gzip"):
+        raise _FinalError(f"the answer is packed as '{printable(encoding[:40])}', which was not asked for")
+    body, rows = bytearray(), 0
+    received = _received(response, length, deadline)
+    for piece in _unpacked(received) if encoding == "gzip" else received:
+        body += piece
+        rows += piece.count(b"\n")
+        if len(body) > _LARGEST or rows > _MOST_ROWS:
+            raise _FinalError(f"{len(body) >> 20} MB with {rows} stars, and what follows, {_TOO_LARGE}")
+    whole = length is not None or encoding == "gzip" or response.headers.get("Transfer-Encoding") == "chunked"
     if not whole and body and not body.endswith(b"\n"):
         raise ServiceError("the answer ended in the middle of a line")
-    return body
+    return bytes(body)
+
+
+def _received(response: Any, length: int | None, deadline: float) -> Iterator[bytes]:
+    """An answer in parts as they come, in time and to its end."""
+    received = 0
+    # What is there is taken at once: of a slow answer each byte comes in time, and the whole never.
+    while part := response.raw.read1(1 << 16, decode_content=False):
+        received += len(part)
+        if time.monotonic() > deadline:
+            raise TimeoutError("the answer was not complete in time")
+        yield part
+    if length is not None and received < length:
+        raise ServiceError(f"the answer ended after {received} of {length} bytes")
+
+
+def _unpacked(parts: Iterator[bytes]) -> Iterator[bytes]:
+    """What was packed, piece by piece: a small part of an answer may be of any size unpacked."""
+    decoder = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    for part in parts:
+        left = part
+        while left and not decoder.eof:
+            yield decoder.decompress(left, _PIECE)
+            left = decoder.unconsumed_tail
+    if not decoder.eof:
+        raise ServiceError("the answer ended in the middle of what is packed")
 
 
 def _table(body: bytes) -> Table:
@@ -148,20 +210,34 @@ def _table(body: bytes) -> Table:
         raise ServiceError("the answer is empty")
     if text.startswith(b"<"):
         raise ServiceError("the answer is a page and no table")
-    with silenced():
-        table = Table.read(io.BytesIO(text), format="ascii.csv", comment="#", fill_values=[("", "nan")])
+    while text.startswith(b"#"):
+        text = text.partition(b"\n")[2]
+    header = text[:_LONGEST_HEADER].partition(b"\n")[0].decode("utf-8", errors="replace")
+    names = [name.strip() for name in next(csv.reader([header.rstrip("\r")]), [])]
     for axis in ("ra", "dec"):
-        column = find_column(table, "the answer", (axis,))
-        if column is None:
-            raise _FinalError(f"the answer has no columns ra and dec: {', '.join(table.colnames)[:80]}")
-        table.rename_column(column, axis)
-    table = table[[name for name in table.colnames if name.lower() in KNOWN_COLUMNS]]
-    for name in table.colnames:
-        if name.lower() not in TEXT_COLUMNS:
-            table[name] = _floats(table[name])
+        found = [name for name in names if name.lower() == axis]
+        if len(found) != 1:
+            has = ", ".join(names)[:80]
+            raise _FinalError(f"the answer needs one column {axis}, and has {len(found)} of them: {printable(has)}")
+        names[names.index(found[0])] = axis
+    table = _stars(text, names)
     if not (np.isfinite(table["ra"]).all() and np.isfinite(table["dec"]).all()):
         raise ServiceError("the answer has rows that are no stars")
     return table
+
+
+def _stars(text: bytes, names: list[str]) -> Table:
+    """The columns that are known. Arrow's reader keeps texts as long as they are, and columns of numbers as numbers."""
+    from pyarrow import csv as arrow
+
+    known = [name for name in names if name.lower() in KNOWN_COLUMNS]
+    found = arrow.read_csv(
+        io.BytesIO(text),
+        read_options=arrow.ReadOptions(column_names=names, skip_rows=1, use_threads=False),
+        convert_options=arrow.ConvertOptions(include_columns=known, strings_can_be_null=True),
+    )
+    columns = {name: plain_column(found[name]) for name in known}
+    return Table({name: each if name.lower() in TEXT_COLUMNS else _floats(each) for name, each in columns.items()})
 
 
 def _floats(column: Any) -> Any:
