@@ -424,13 +424,11 @@ def test_output_type_folder_from_the_environment_and_a_file_in_its_place(scene_f
         run(str(scene_files), output_dir=str(tmp_path / "file"), **FIND)
 
 
-def test_exposures_on_opposite_sides_of_the_sky(tmp_path, catalog_models):
-    models = [
-        catalog_models(make_scene(size=64, ra=ra, dec=0.0, n_exposures=1, seed=int(ra)), tmp_path)[0]
-        for ra in (0.0, 90.0)
-    ]
-    with pytest.raises(InputError, match="align distant fields in runs of their own"):
-        run(models, use_custom_catalogs=True)
+def test_an_exposure_on_the_other_side_of_the_sky(tmp_path, catalog_models, caplog):
+    models = catalog_models(make_scene(size=256, ra=0.0, dec=0.0, n_exposures=2), tmp_path)
+    models += catalog_models(make_scene(size=256, ra=90.0, dec=0.0, n_exposures=1, seed=90), tmp_path)
+    assert statuses(run(models, use_custom_catalogs=True)) == ["COMPLETE", "COMPLETE", "FAILED"]
+    assert "align distant fields in runs of their own (90 degrees away)" in caplog.text
 
 
 def test_no_table_is_left_on_the_saved_exposures(scene_files, aligned):
