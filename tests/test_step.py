@@ -425,8 +425,10 @@ def test_output_type_folder_from_the_environment_and_a_file_in_its_place(scene_f
 
 
 def test_an_exposure_on_the_other_side_of_the_sky(tmp_path, catalog_models, caplog):
+    folder = tmp_path / "far"
+    folder.mkdir()
     models = catalog_models(make_scene(size=256, ra=0.0, dec=0.0, n_exposures=2), tmp_path)
-    models += catalog_models(make_scene(size=256, ra=90.0, dec=0.0, n_exposures=1, seed=90), tmp_path)
+    models += catalog_models(make_scene(size=256, ra=90.0, dec=0.0, n_exposures=1), folder)
     assert statuses(run(models, use_custom_catalogs=True)) == ["COMPLETE", "COMPLETE", "FAILED"]
     assert "align distant fields in runs of their own (90 degrees away)" in caplog.text
 
