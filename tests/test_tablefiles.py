@@ -53,7 +53,7 @@ ROWS = "80.1 -69.1\n80.2 -69.2\n"
         ("a.coo", (DAOPHOT + ROWS).encode(), ["col1", "col2"]),
         ("a.coo", (IRAF + ROWS).encode(), ["RA", "DEC"]),
         ("a.cat", (SEXTRACTOR + ROWS).encode(), ["RA", "DEC"]),
-        ("a.csv.gz", gzip.compress(STARS.encode()), ["RA", "DEC"]),
+        ("a.csv.gz", gzip.compress(STARS.encode(), mtime=0), ["RA", "DEC"]),
         ("a.csv.bz2", bz2.compress(STARS.encode()), ["RA", "DEC"]),
         ("a.xz", lzma.compress(STARS.encode()), ["RA", "DEC"]),
     ],
