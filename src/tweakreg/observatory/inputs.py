@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,10 +46,10 @@ def _items(given: Any) -> Iterator[Any]:
         if path.is_dir():
             raise InputError(path, "is a folder: name the exposures in it, or an association of them")
         yield path
-    elif isinstance(given, (AbstractDataModel, AbstractModelLibrary, Mapping)):
-        yield given
     elif _is_hdulist(given):
         yield _opened(given)
+    elif not isinstance(given, Sequence) and isinstance(given, (AbstractDataModel, AbstractModelLibrary, Mapping)):
+        yield given  # a container of datamodels passes as one, but is a sequence too
     elif isinstance(given, np.ndarray) and given.ndim == 0:
         yield from _items(given.item())
     elif isinstance(given, Iterable) and not isinstance(given, (np.generic, np.void)):
