@@ -16,6 +16,16 @@ def expanded(path: str) -> Path:
     return Path(os.path.expanduser(path.strip()))  # noqa: PTH111
 
 
+def is_file(path: str) -> bool:
+    """Whether there is a file; a name that none can have is no error, as it is to `Path.is_file`."""
+    return os.path.isfile(expanded(path))  # noqa: PTH113
+
+
+def is_folder(path: str) -> bool:
+    """Whether there is a folder, as `is_file`."""
+    return os.path.isdir(expanded(path))  # noqa: PTH112
+
+
 @contextmanager
 def staging(directory: Path) -> Iterator[Path]:
     """A temporary folder beside the target; at the end its files are moved into `directory`.
