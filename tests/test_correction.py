@@ -183,6 +183,7 @@ def test_show(corrected, capsys):
         (None, "no such file"),
         ("text", "cannot be read as ASDF"),
         ({"schema": "x"}, "is no correction"),
+        ({"members": [{"forward": {"mapping": [0, 10**18]}}]}, "a transform has more than 100 axes"),
         ({"members": 5}, "is no correction"),
         ({"members": ["x"]}, "is no correction"),
     ],

@@ -2,9 +2,10 @@
 
 import re
 
+import numpy as np
 import pytest
 
-from tweakreg import TweakRegStep
+from tweakreg import TweakRegStep, parameters
 from tweakreg.errors import ParameterError
 from tweakreg.parameters import describe, explain, make_config, parameter_groups
 from tweakreg.records import Selection, Stage
@@ -115,6 +116,55 @@ def test_values_that_the_spec_refuses(changes, message):
         TweakRegStep(**changes)
     with pytest.raises(ParameterError, match=message):
         TweakRegStep.call("none.json", configure_log=False, **changes)
+
+
+NUMBERS = [name for name, check in parameters._checks().items() if check.startswith(("integer", "float("))]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_every_number_has_a_range(name):
+    """A value that is absurd is refused by a sentence with the range, wherever it was set; its neighbours are not."""
+    check = parameters._checks()[name]
+    assert "max=" in check
+    for absurd in (1e300, -1e300, np.inf, np.nan, 10**5000, -(10**5000), np.float64(1e300), "9" * 5000, {}):
+        with pytest.raises(ParameterError, match=f"'{name}'.*(integer|number).*at most") as caught:
+            make_config(values(**{name: absurd}))
+        assert len(str(caught.value)) < 600
+        step = TweakRegStep()
+        setattr(step, name, absurd)
+        with pytest.raises(ParameterError, match=f"'{name}'.*at most"):
+            make_config(step.get_pars())
+
+
+def test_values_of_numpy_and_paths_mean_what_they_say(tmp_path):
+    (tmp_path / "ref.csv").touch()
+    given = {"searchrad": np.float32(3.0), "minobj": np.int64(7), "abs_refcat": tmp_path / "ref.csv"}
+    step = TweakRegStep(**given, kron_params=np.array([2.0, 1.0]), in_memory=np.bool_(False))
+    config = make_config(step.get_pars())
+    assert (config.relative.searchrad, config.relative.minobj) == (3.0, 7)
+    assert config.reference.names == (str(tmp_path / "ref.csv"),)
+    assert config.find.kron_params == (2.0, 1.0)
+    assert step.in_memory is False
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"sigma_radius": 9.0, "kernel_fwhm": 20.0},
+            "'sigma_radius' = 9.0: times kernel_fwhm = 20.0 must be at most 100",
+        ),
+        ({"minsep_fwhm": 20.0, "kernel_fwhm": 20.0, "sigma_radius": 1.0}, "'minsep_fwhm' = 20.0: times kernel_fwhm"),
+        ({"refimage": "x" * 5000}, "'refimage'.* there is no such file"),
+        ({"abs_refcat": "x" * 5000}, "'abs_refcat'.* must be an existing file"),
+        ({"kron_params": [1e6, 1.0]}, "'kron_params'.* must be 100 at most"),
+        ({"kron_params": [float("nan"), 1.0]}, "'kron_params'.* must be finite"),
+        ({"maximum_cores": "9" * 5000}, "'maximum_cores'.* a number from 1"),
+    ],
+)
+def test_sizes_that_no_memory_holds(changes, message):
+    with pytest.raises(ParameterError, match=message):
+        make_config(values(**changes))
 
 
 def test_lenient_where_the_meaning_is_clear():

@@ -250,7 +250,7 @@ def test_files_that_would_grow_without_limit(tmp_path):
         steppars.read_parameters(path, DEFAULTS)
     tree = {"class": "tweakreg.TweakRegStep", "parameters": {"sigma": np.zeros(3)}}
     asdf.AsdfFile(tree).write_to(path)
-    with pytest.raises(ParameterFileError, match="'sigma' must be a number"):
+    with pytest.raises(ParameterFileError, match="'sigma' must be a value, not a section"):
         steppars.read_parameters(path, DEFAULTS)
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+#: Letters of a value in a message.
+_LONGEST_VALUE = 200
+
 
 def first_line(error: BaseException) -> str:
     """What an error of another package says, in one line: its kind if it says nothing."""
@@ -47,6 +50,15 @@ def _restored(kind: type[TweakRegError], arguments: tuple[Any, ...], state: dict
     return error
 
 
+def _shown(value: object) -> str:
+    """A value as Python writes it, but in a sentence: no list of thousands, no number of as many digits."""
+    try:
+        text = repr(value)
+    except ValueError:
+        return f"({type(value).__name__} of very many digits)"
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
+
+
 class ParameterError(TweakRegError, ValueError):
     """A parameter has a value that cannot be used.
 
@@ -61,7 +73,7 @@ class ParameterError(TweakRegError, ValueError):
     """
 
     def __init__(self, name: str, value: object, remedy: str) -> None:
-        super().__init__(f"Parameter '{name}' = {value!r}: {remedy}")
+        super().__init__(f"Parameter '{name}' = {_shown(value)}: {remedy}")
         self.name = name
         self.value = value
         self.remedy = remedy

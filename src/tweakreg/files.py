@@ -36,7 +36,12 @@ def expanded(path: str) -> Path:
 
 def is_file(path: str | Path) -> bool:
     """Whether a path is a file; False for one that no file can have, where `Path.is_file` raises."""
-    return os.path.isfile(path)  # noqa: PTH113
+    return os.path.isfile(at_home(path))  # noqa: PTH113
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether a path is a folder, as `is_file`."""
+    return os.path.isdir(at_home(path))  # noqa: PTH112
 
 
 def shown(path: str | Path, longest: int = 200) -> str:

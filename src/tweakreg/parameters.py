@@ -6,11 +6,10 @@ import difflib
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
-from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -194,6 +193,15 @@ def _fallbacks(values: Values) -> tuple[str, ...]:
     return tuple(name.strip() for name in values["abs_fallback"].split(",") if name.strip())
 
 
+def _at_most(name: str, other: str, limit: float, unit: str) -> Rule:
+    """The product of two parameters is a size in pixels, and bounds time and memory."""
+
+    def holds(values: Values) -> bool:
+        return bool(values[name] * values[other] <= limit)
+
+    return Rule(name, holds, f"times {other} = {{{other}}} must be at most {limit:g} {unit}")
+
+
 _KNOWN_CATALOGS = f"must be an existing file, the URL or folder of a HATS catalog, or one of {', '.join(CATALOGS)}"
 
 #: In the order in which they are checked; a value that is not finite is found before.
@@ -210,6 +218,9 @@ RULES = (
     _ordered("roundlo", "roundhi"),
     _one_of("catalog_format", CATALOG_FORMATS),
     Rule("kron_params", lambda values: min(values["kron_params"] or (0.0,)) >= 0.0, "must not be negative"),
+    Rule("kron_params", lambda values: max(values["kron_params"] or (0.0,)) <= 100.0, "must be 100 at most"),
+    _at_most("sigma_radius", "kernel_fwhm", 100.0, "pixels"),
+    _at_most("minsep_fwhm", "kernel_fwhm", 100.0, "pixels"),
     _one_of("output_ext", OUTPUT_TYPES),
     Rule(
         "suffix",
@@ -264,9 +275,12 @@ def make_config(values: Values, given: ReferenceCatalog | None = None) -> Config
     ParameterError
         Names the parameter and says what would be right.
     """
+    checks = _checks()
+    # What was set on the step itself was held against nothing.
+    values = {**values, **checked({name: value for name, value in values.items() if name in checks})}
     for name, value in values.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ParameterError(name, value, "must be finite")
+        if any(isinstance(each, float) and not math.isfinite(each) for each in _each(value)):
+            raise ParameterError(name, value, f"must be finite, and {describe(checks[name])}")
     paths = {name: _path(values[name]) for name in ("catfile", "refimage")}
     least = {f"least_{prefix}separation": math.sqrt(2.0) * values[f"{prefix}tolerance"] for prefix in ("", "abs_")}
     values = {"suffix": None, **values, **paths, "abs_refcat": values["abs_refcat"].strip(), **least}
@@ -318,6 +332,10 @@ def given_catalog(catalog: Any, values: Values) -> ReferenceCatalog:
     raise ParameterError("catalog", kind, "must be a file, a name, an astropy Table or a ReferenceCatalog")
 
 
+def _each(value: Any) -> Iterable[Any]:
+    return value if isinstance(value, (list, tuple)) else (value,)
+
+
 def _request(values: Values, given: ReferenceCatalog | None) -> Request | None:
     """The reference catalogs in order; None where there is to be none."""
     named = values["abs_refcat"]
@@ -340,9 +358,9 @@ def _workers(value: str) -> int:
     word = value.strip().lower()
     if word in shares:
         return max(1, shares[word])
-    if word.isdecimal() and int(word) > 0:
+    if word.isdecimal() and len(word) < 10 and int(word) > 0:
         return min(int(word), available)
-    raise ParameterError("maximum_cores", value, "must be none, quarter, half, all or a number, at least 1")
+    raise ParameterError("maximum_cores", value, "must be none, quarter, half, all or a number from 1 to 999999999")
 
 
 def _path(value: str) -> str:
@@ -460,19 +478,20 @@ def explain(problem: str) -> str:
     name = re.match(r"Config parameter '(\w+)': (.*)", problem, re.DOTALL)
     if name is None or name[1] not in checks:
         return problem
-    return f"Parameter '{name[1]}': {name[2].rstrip('.')}; it must be {describe(checks[name[1]])}"
+    said = name[2] if len(name[2]) <= _LONGEST else f"{name[2][:_LONGEST]}..."
+    return f"Parameter '{name[1]}': {said.rstrip('.')}; it must be {describe(checks[name[1]])}"
 
 
 def normalise(values: dict[str, Any]) -> None:
-    """Be lenient where the spec is strict: numbers for options, and None for what may be absent.
+    """Be lenient where the spec is strict: numbers for options, numpy's values, paths, None for what may be absent.
 
     Parameters
     ----------
     values : dict
         Changed in place. None where it has no meaning becomes a word that the validator refuses.
     """
-    for name, value in values.items():
-        value = values[name] = _of_python(value)
+    for name, given in values.items():
+        value = values[name] = _of_python(given) if name in DEFAULTS or isinstance(given, os.PathLike) else given
         if (
             name in ("connectivity", "maximum_cores", "pixel_origin")
             and isinstance(value, (int, float))
@@ -487,16 +506,26 @@ def normalise(values: dict[str, Any]) -> None:
 
 
 def _of_python(value: Any) -> Any:
-    """A number of numpy, a path or a table as the spec takes it."""
-    if isinstance(value, PurePath):
-        return str(value)
+    """A number of numpy, a path or a table as the spec takes it; what it cannot look at, as what it refuses."""
     if isinstance(value, Table):
         return remembered(value)
-    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
-        return value.item()
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fsdecode(value)
+    if isinstance(value, (list, tuple)):
+        return [_of_python(each) for each in value]
+    if isinstance(value, Mapping):
+        return f"a section with {len(value)} entries"
+    if isinstance(value, int) and abs(value) > _LARGEST_WHOLE:
+        return math.inf if value > 0 else -math.inf
     return value
 
 
+#: No parameter is as large as this.
+_LARGEST_WHOLE = 10**30
+#: Letters of what the validator says.
+_LONGEST = 200
 #: Where None means "no limit", although the default is a number, and where it means "none given".
 _NUMBER_OR_NONE = {"brightest"}
 _TEXT_OR_NONE = {

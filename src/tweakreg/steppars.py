@@ -152,7 +152,7 @@ def read_parameters(path: Path, known: Collection[str]) -> dict[str, Any]:
 
 def _contents(path: Path) -> tuple[str, dict[str, Any]]:
     """The class that a file has parameters for, and these."""
-    import asdf
+    import asdf.util
 
     if not path.is_file():
         raise ValueError("there is no such file")
@@ -161,10 +161,9 @@ def _contents(path: Path) -> tuple[str, dict[str, Any]]:
     with path.open("rb") as file:
         is_asdf = file.read(5) == b"#ASDF"
     if is_asdf:
-        # Arrays stay where they are: no parameter is one, and a small file may declare huge ones.
-        with asdf.open(path, lazy_load=True, memmap=False) as contents:
-            tree = contents.tree
-            return str(tree.get("class", "TweakRegStep")), dict(tree["parameters"])
+        # Its text alone: no parameter is an array or a transform, and a small file may declare huge ones.
+        tree = asdf.util.load_yaml(path)
+        return str(tree.get("class", "TweakRegStep")), dict(tree["parameters"])
     from configobj import ConfigObj
 
     # References of values to values would let a few lines grow without limit.

@@ -26,6 +26,11 @@ SCHEMA = "tweakreg/correction-1.0.0"
 _LEAST_DETERMINANT = 1e-6
 
 
+#: Where asdf has numbers of axes, and how many a WCS may have.
+_AXES = ("mapping", "n_inputs", "n_outputs", "n_dims")
+_MOST_AXES = 100
+
+
 def write_correction(correction: Correction, path: str | Path) -> None:
     """Write a correction as ASDF, under a temporary name first.
 
@@ -91,11 +96,12 @@ def read_correction(path: str | Path) -> Correction:
     CorrectionError
         The file is missing, or is no correction.
     """
-    import asdf
+    import asdf.util
 
     if unreadable := why_unreadable(Path(path)):
         raise CorrectionError(shown(path), unreadable)
     try:
+        _check_axes(asdf.util.load_yaml(path))
         with asdf.open(path, memmap=False, lazy_load=False) as file:
             tree = {key: deepcopy(value) for key, value in file.tree.items() if key not in ("asdf_library", "history")}
     except Exception as error:  # asdf and yaml each raise their own
@@ -130,6 +136,18 @@ def read_correction(path: str | Path) -> Correction:
         description=said["description"],
         history=tuple(said["history_entries"]),
     )
+
+
+def _check_axes(node: Any) -> None:
+    """Refuse a transform of any number of axes, which a digit too many makes: asdf would give each of them a name."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            counts = value if isinstance(value, list) else [value]
+            if key in _AXES and any(isinstance(count, int) and count > _MOST_AXES for count in counts):
+                raise ValueError(f"a transform has more than {_MOST_AXES} axes")
+    if isinstance(node, (Mapping, list)):
+        for value in node.values() if isinstance(node, Mapping) else node:
+            _check_axes(value)
 
 
 def _result_of(tree: dict[str, Any], path: str | Path) -> ImageRecord | None:

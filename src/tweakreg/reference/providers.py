@@ -12,7 +12,7 @@ import numpy as np
 from astropy.table import Table, vstack
 
 from tweakreg.errors import CatalogError, InputError, ServiceError
-from tweakreg.files import expanded
+from tweakreg.files import expanded, is_file, is_folder
 from tweakreg.plane import Floats
 from tweakreg.records import ReferenceCatalog, Selection
 from tweakreg.reference.cache import cached
@@ -78,7 +78,7 @@ class Request:
 
 def available(name: str) -> bool:
     """Whether a name is not that of a file which does not exist; what is elsewhere is asked when it is wanted."""
-    return not _is_file(name) or expanded(name).is_file()
+    return not _is_file(name) or is_file(name)
 
 
 def check_fetchable(name: str) -> None:
@@ -96,7 +96,7 @@ def check_fetchable(name: str) -> None:
 
 def _is_file(name: str) -> bool:
     """Whether a name means a file, which can be read before it is known which stars are wanted."""
-    return name.upper() not in CATALOGS and "://" not in name and not expanded(name).is_dir()
+    return name.upper() not in CATALOGS and "://" not in name and not is_folder(name)
 
 
 def label_of(name: str) -> str:

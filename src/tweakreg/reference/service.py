@@ -139,16 +139,20 @@ def _body(url: str, query: dict[str, Any], deadline: float) -> bytes:
 
     import requests
 
-    with requests.Session() as session:
-        # To another address we follow ourselves: requests reads what comes with it, whatever its size.
-        session.get_redirect_target = lambda response: None
-        session.headers["Accept-Encoding"] = "gzip"
-        for _ in range(_MOST_ADDRESSES):
-            patience = max(deadline - time.monotonic(), 0.1)
-            with session.get(url, params=query, timeout=patience, stream=True) as response:
-                if not response.is_redirect:
-                    return _checked_body(response, deadline)
-                url, query = urljoin(response.url, response.headers["Location"]), {}
+    place = ""
+
+    def keep_place(response: Any, **kwargs: Any) -> None:
+        # We follow ourselves: requests reads what comes with an address, whatever its size.
+        nonlocal place
+        place = response.headers.pop("Location", "")
+
+    options = {"headers": {"Accept-Encoding": "gzip"}, "hooks": {"response": keep_place}, "stream": True}
+    for _ in range(_MOST_ADDRESSES):
+        patience = max(deadline - time.monotonic(), 0.1)
+        with requests.get(url, params=query, timeout=patience, **options) as response:
+            if not (place and 300 <= response.status_code < 400):
+                return _checked_body(response, deadline)
+            url, query = urljoin(response.url, place), {}
     raise _FinalError(f"it sends on to more than {_MOST_ADDRESSES} addresses")
 
 
