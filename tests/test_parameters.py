@@ -131,8 +131,8 @@ def test_every_number_has_a_range(name):
             make_config(values(**{name: absurd}))
         assert len(str(caught.value)) < 600
         step = TweakRegStep()
-        setattr(step, name, absurd)
         with pytest.raises(ParameterError, match=f"'{name}'.*at most"):
+            setattr(step, name, absurd)
             make_config(step.get_pars())
 
 
