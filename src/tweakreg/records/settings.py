@@ -44,7 +44,7 @@ class StageConfig:
     max_misfit_sigma: float
     weighted: bool
     error_floor: float | None
-    elsewhere: tuple[float, float] | None = None
+    elsewhere: tuple[float, float] | None
 
     @classmethod
     def of(cls, stage: Stage, values: Mapping[str, Any] = DEFAULTS, **changes: Any) -> StageConfig:
@@ -60,7 +60,7 @@ class StageConfig:
             Values of fields that differ from these.
         """
         absolute = stage is Stage.ABSOLUTE
-        taken: dict[str, Any] = {"stage": stage}
+        taken: dict[str, Any] = {"stage": stage, "elsewhere": None}
         for name in (each.name for each in fields(cls) if each.name not in ("stage", "elsewhere")):
             own = f"abs_{name}"
             taken[name] = values[own if absolute and own in values else name] if name in values else values[own]
