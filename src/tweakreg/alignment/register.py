@@ -172,9 +172,6 @@ def _verdict(
             "probability": match.false_probability,
         }
         return Outcome.AMBIGUOUS, Detail(words, numbers)
-    inner = _inner_share_by_chance(match, fit)
-    if inner > _EVEN:
-        return Outcome.AMBIGUOUS, Detail("pairs are spread evenly, as chance ones are: p = {p:.2g}", {"p": inner})
     if peak.rival_share > config.max_rival:
         return Outcome.AMBIGUOUS, Detail("another offset has {share:.0%} of the matches", {"share": peak.rival_share})
     if 2 * fit.n_used < max(config.minobj, 2 * MIN_STARS[config.fitgeometry]):
@@ -184,6 +181,9 @@ def _verdict(
     worsening = _worsening(config, match, fit)
     if worsening > config.max_worsening:
         return Outcome.WORSE, Detail("by {sigma:.1f} standard errors", {"sigma": worsening})
+    inner = _inner_share_by_chance(match, fit)
+    if inner > _EVEN:
+        return Outcome.AMBIGUOUS, Detail("pairs are spread evenly, as chance ones are: p = {p:.2g}", {"p": inner})
     moved = float(np.linalg.norm(fit.affine(footprint) - footprint, axis=1).max())
     if moved > config.largest_correction:
         return Outcome.TOO_LARGE, Detail(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from stpipe.datamodel import AbstractDataModel
 from stpipe.library import AbstractModelLibrary
 
 from tweakreg.errors import InputError, first_line
+from tweakreg.files import at_home, is_folder
 
 _WHAT = "the list of exposures"
 _TAKEN = "give an association, file names, open datamodels, or a library of them"
@@ -42,8 +42,8 @@ def _items(given: Any) -> Iterator[Any]:
     if isinstance(given, bytes):
         given = os.fsdecode(given)
     if isinstance(given, (str, os.PathLike)):
-        path = Path(given).expanduser()
-        if path.is_dir():
+        path = at_home(os.fspath(given))
+        if is_folder(path):
             raise InputError(path, "is a folder: name the exposures in it, or an association of them")
         yield path
     elif _is_hdulist(given):

@@ -43,7 +43,7 @@ def for_stage(text: str, stage: Stage) -> str:
         return text
 
     def named(word: re.Match[str]) -> str:
-        return f"abs_{word[0]}" if f"abs_{word[0]}" in DEFAULTS else word[0]
+        return f"abs_{word[0]}" if {word[0], f"abs_{word[0]}"} <= DEFAULTS.keys() else word[0]
 
     return re.sub(r"[a-z0-9_]+", named, text)
 
@@ -133,8 +133,7 @@ class Outcome(enum.Enum):
 
     IMPLAUSIBLE = _Meaning(
         "its WCS or the metadata that belong to it cannot be those of an exposure",
-        "The detail names the keyword: mend it, or run set_telescope_pointing and assign_wcs on the exposure again; or "
-        "leave the exposure out.",
+        "The detail names the keyword: mend it, and run assign_wcs on the exposure again, or leave the exposure out.",
     )
     NO_EXPOSURE = _Meaning(
         "it is a combined image, not an exposure of a detector: it has no frame in which it could be corrected",
