@@ -21,3 +21,8 @@ def test_nothing_is_complete_and_wrong(kind, absolute):
         assert wrong == 0
         if kind in trust.RIGHT:
             assert (complete, misfits) == (images, 0)
+
+
+def test_what_a_tie_of_misfits_carries_along_is_refused():
+    """Three dithers that are one group, and two exposures that were aligned to them."""
+    assert trust.judge("dithers in one group", True, 37)[2] == 0

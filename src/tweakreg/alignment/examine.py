@@ -7,7 +7,7 @@ own, with all of its sources, also those that the fit did not use.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -114,8 +114,25 @@ def examined(
         reason = untied or _misfit(looks, config) or _disagree(between, looks, config)
         if reason is not None:
             misfits[group] = reason
+    if component is None:
+        misfits |= _carried_along(alignment, seen, misfits)
     refused = _refused(alignment, misfits, relative=component is not None)
     return replace(refused, patterns={**alignment.patterns, **patterns})
+
+
+def _carried_along(alignment: Alignment, groups: Collection[str], misfits: Mapping[str, Detail]) -> dict[str, Detail]:
+    """Groups that one tie moved with others, most of which do not fit: their stars are what was matched."""
+    sets: dict[int, list[str]] = {}
+    for group in groups:
+        sets.setdefault(id(alignment.absolute[group]), []).append(group)
+    words = "{misfits} of the {groups} groups that were tied to the catalog together do not fit"
+    found: dict[str, Detail] = {}
+    for together in sets.values():
+        bad = sum(group in misfits for group in together)
+        if 2 * bad > len(together):
+            numbers: dict[str, float] = {"misfits": bad, "groups": len(together)}
+            found |= {group: Detail(words, numbers) for group in together if group not in misfits}
+    return found
 
 
 def _patterns(looks: Sequence[_Look], between: Sequence[Disagreement]) -> dict[str, Pattern]:
