@@ -134,11 +134,18 @@ def test_a_member_that_is_no_datamodel_stops_the_run_before_anything_is_written(
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 
+def _listens():
+    """In the new process: Ctrl-C is ignored, and inherited as such, where the tests run in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("on_disk", [False, True])
 def test_ctrl_c_leaves_inputs_intact_and_says_how_far_it_came(scene_files, tmp_path, on_disk):
     before = {path.name: path.read_bytes() for path in scene_files.parent.iterdir()}
     command = [STRUN, "tweakreg", str(scene_files), f"--in_memory={not on_disk}"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=_listens
+    )
     said = ""
     while "sources found" not in said:
         line = process.stderr.readline()
