@@ -30,6 +30,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -214,7 +215,7 @@ def readers() -> dict[str, Reader]:
         f"#ASDF 1.0.0\n#ASDF_STANDARD 1.5.0\n%YAML 1.1\n---\nclass: tweakreg.TweakRegStep\nparameters:\n  {values}...\n"
     )
     pars = {"p.asdf": asdf.encode(), "p.cfg": cfg.encode(), "p.json": association, "p.yaml": values.encode()}
-    rules = Path(sys.modules["tweakreg"].__path__[0]) / "pars" / "jwst_nircam_pars-tweakregstep.rmap"
+    rules = files("tweakreg.pars") / "jwst_nircam_pars-tweakregstep.rmap"
     hats = {
         "hats.properties": b"#HATS catalog\nhats_col_ra=ra\nhats_col_dec=dec\nhats_npix_suffix=.parquet\n",
         "partition_info.csv": b"Norder,Npix\n0,8\n",

@@ -14,7 +14,7 @@ from tweakreg.corrections.record import Correction, Member
 from tweakreg.errors import CorrectionError, first_line
 from tweakreg.files import shown, staging, why_unreadable
 from tweakreg.observatory.exposure import ExposureState, plain
-from tweakreg.plane import TangentPlane
+from tweakreg.plane import Floats, TangentPlane
 from tweakreg.records import Affine
 from tweakreg.results.record import ImageRecord
 from tweakreg.results.tree import to_tree, valid_record
@@ -24,6 +24,8 @@ SCHEMA = "tweakreg/correction-1.0.0"
 
 #: A matrix with a smaller determinant is no correction but a mistake.
 _LEAST_DETERMINANT = 1e-6
+#: No matrix or shift, arcsec, has a number as large as this.
+_LARGEST = 1e9
 
 
 #: Where asdf has numbers of axes, and how many a WCS may have.
@@ -110,15 +112,18 @@ def read_correction(path: str | Path) -> Correction:
     problem = violation(said, "correction")
     if problem is not None:
         raise CorrectionError(path, f"is no correction: {problem.json_path}: {said_of(problem)}")
-    if any(abs(np.linalg.det(np.array(step["matrix"]))) < _LEAST_DETERMINANT for step in said["steps"]):
+    try:
+        affines = [Affine(matrix=_floats(step["matrix"]), shift=_floats(step["shift"])) for step in said["steps"]]
+    except OverflowError as error:
+        raise CorrectionError(path, f"is no correction: {error}") from error
+    if any(abs(np.linalg.det(affine.matrix)) < _LEAST_DETERMINANT for affine in affines):
         raise CorrectionError(path, "is no correction: a matrix cannot be inverted")
     if not all(hasattr(member["wcs"], "available_frames") for member in tree["members"]):
         raise CorrectionError(path, "is no correction: the WCS of a member is no GWCS")
     return Correction(
         group=said["group"],
         steps=tuple(
-            (TangentPlane(**step["plane"]), Affine(matrix=np.array(step["matrix"]), shift=np.array(step["shift"])))
-            for step in said["steps"]
+            (TangentPlane(**step["plane"]), affine) for step, affine in zip(said["steps"], affines, strict=True)
         ),
         members=tuple(
             Member(
@@ -136,6 +141,15 @@ def read_correction(path: str | Path) -> Correction:
         description=said["description"],
         history=tuple(said["history_entries"]),
     )
+
+
+def _floats(numbers: Any) -> Floats:
+    """Numbers as an array; `OverflowError` for those that no correction has."""
+    given = np.array(numbers, dtype=object)  # a whole number may be too large for any other type
+    values = np.array([float(min(each, _LARGEST)) for each in given.ravel()]).reshape(given.shape)
+    if not (np.abs(values) < _LARGEST).all():
+        raise OverflowError(f"it has a number beyond {_LARGEST:.0e}, or one that is none")
+    return values
 
 
 def _check_axes(node: Any) -> None:
