@@ -207,19 +207,6 @@ class TweakRegStep(Step):
         given = dict.fromkeys(kwargs, "command line or keyword")
         self._known_origins = {name: (value, given.get(name, "default")) for name, value in self.get_pars().items()}
 
-    def get_pars(self, full_spec: bool = True) -> dict[str, Any]:
-        """The parameters; see stpipe. What was set on the step itself is held against the spec as well."""
-        given = {name: value for name, value in vars(self).items() if name in DEFAULTS}
-        known = dict(given)
-        normalise(known)
-        for name, value in known.items():
-            if value is not given[name]:
-                setattr(self, name, value)
-        try:
-            return dict(super().get_pars(full_spec))
-        except ValidationError as error:
-            raise as_exit(parameter_error(error)) from None
-
     @classmethod
     def from_config_section(cls, config: ConfigObj, *args: Any, **kwargs: Any) -> TweakRegStep:
         """Create the step from a configuration; a wrong value is one sentence and not a page."""

@@ -20,7 +20,17 @@ from tweakreg.alignment.register import extra_variance
 from tweakreg.alignment.solver import Component
 from tweakreg.alignment.structure import structure, unpartnered
 from tweakreg.plane import MAS_PER_ARCSEC, Bools, Floats, Ints
-from tweakreg.records import GROUP, Alignment, Detail, Outcome, Pattern, PlaneImage, Sources, Stage, StageConfig
+from tweakreg.records import (
+    GROUP,
+    Alignment,
+    Detail,
+    Outcome,
+    Pattern,
+    PlaneImage,
+    Sources,
+    StageConfig,
+    for_stage,
+)
 
 #: A pattern that noise makes this rarely is in the stated error; one that it makes this rarely may be a misfit.
 _SIGNIFICANT, _CERTAIN = 1e-3, 1e-5
@@ -335,26 +345,24 @@ def _disagree(between: Sequence[Disagreement], looks: Sequence[_Look], config: S
     return Detail(words, {"size": max(sizes) * MAS_PER_ARCSEC})
 
 
-def _prefix(config: StageConfig) -> str:
-    return "abs_" if config.stage is Stage.ABSOLUTE else ""
-
-
 def _apart(image: PlaneImage, members: Sequence[PlaneImage], config: StageConfig) -> str:
     """What takes an image that is not where its group has it: members of one exposure hardly overlap."""
     if any(lie_on_each_other([image, each]) for each in members if each is not image):
         return (
             "exposures that lie on each other are one group: group_by=image, or a group_id for each, takes them apart"
         )
-    return f"detectors are not where the group has them: {_prefix(config)}group_by=detector aligns each on its own"
+    return for_stage(
+        "detectors are not where the group has them: group_by=detector aligns each on its own", config.stage
+    )
 
 
 def _term_advice(term: str, config: StageConfig) -> str:
-    prefix = _prefix(config)
     if term == "scale and rotation":
         wider = "rscale" if config.fitgeometry in ("shift", "rshift") else "general"
-        return f"a scale or skew that is not fitted: {prefix}fitgeometry={wider}"
+        return for_stage(f"a scale or skew that is not fitted: fitgeometry={wider}", config.stage)
     if term == "distortion":
-        return f"a distortion: {prefix}fitgeometry=general takes its largest part, a newer distortion file all of it"
+        words = "a distortion: fitgeometry=general takes its largest part, a newer distortion file all of it"
+        return for_stage(words, config.stage)
     return "the whole image is off: check the date of the exposure and the epoch of the catalog"
 
 

@@ -13,7 +13,18 @@ from tweakreg.alignment.match import find_offset, isolated, mutual_pairs
 from tweakreg.alignment.trust import held_out_worsening, scan_probability
 from tweakreg.errors import SingularFitError
 from tweakreg.plane import MAS_PER_ARCSEC, Floats, Ints
-from tweakreg.records import Affine, Detail, Fit, Match, OffsetPeak, Outcome, Sources, Stage, StageConfig, StageResult
+from tweakreg.records import (
+    Affine,
+    Detail,
+    Fit,
+    Match,
+    OffsetPeak,
+    Outcome,
+    Sources,
+    StageConfig,
+    StageResult,
+    for_stage,
+)
 
 #: Pairs within this many standard deviations (per axis) of the fit belong to it: 4e-6 of true ones do not.
 _REACH_SIGMA = 5.0
@@ -101,7 +112,7 @@ def _with_hint(
     if found.outcome is not Outcome.ALIGNED or found.peak is None:
         return result
     east, north = found.peak.offset
-    name = "abs_searchrad" if config.stage is Stage.ABSOLUTE else "searchrad"
+    name = for_stage("searchrad", config.stage)
     words = f'{{matches}} stars match at an offset of ({{east:.2f}}, {{north:.2f}})": {name}={{radius:.0f}} reaches it'
     radius = float(np.ceil(np.hypot(east - config.xoffset, north - config.yoffset) + 0.5))
     numbers = {"matches": len(found.match or ()), "east": east, "north": north, "radius": radius}

@@ -40,10 +40,8 @@ def results_of(exposure: ExposureImage, alignment: Alignment, *, absolute: bool)
     """
     if exposure.problem:
         return not_alignable(exposure, absolute=absolute)
-    relative, absolute_ = (
-        _with_note(each[exposure.key], exposure) for each in (alignment.relative, alignment.absolute)
-    )
-    return relative, absolute_
+    relative, tied = alignment.relative[exposure.key], alignment.absolute[exposure.key]
+    return _with_note(relative, exposure), _with_note(tied, exposure)
 
 
 def _with_note(result: StageResult, exposure: ExposureImage) -> StageResult:

@@ -56,15 +56,12 @@ def run_lines(records: Sequence[ImageRecord]) -> Iterator[tuple[bool, str]]:
     for record in records:
         for stage in record.asked:
             sharing.setdefault((record.group, result_line("", stage)), []).append(record.name)
-    told = set()
     for record in records:
         for stage in record.asked:
-            key = record.group, result_line("", stage)
-            if key not in told:
-                names = sharing[key]
+            names = sharing.pop((record.group, result_line("", stage)), None)
+            if names:  # else it was told already
                 some = names[0] if len(names) == 1 else f"group {record.group} ({len(names)} images)"
                 yield stage.outcome.succeeded, result_line(some, stage)
-            told.add(key)
         if record.pattern is not None and record.pattern.term != GROUP:
             yield False, _pattern_text(record.name, record.pattern)
 
