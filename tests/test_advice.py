@@ -35,7 +35,7 @@ def test_the_absolute_stage_names_its_own_parameters():
 @pytest.mark.parametrize(
     ("parameters", "said"),
     [
-        ({"sharplo": 0.4, "sharphi": 0.41}, "peaks above the threshold are rejected by sharplo, sharphi"),
+        ({"sharplo": 0.4, "sharphi": 0.41}, "peaks above the threshold are rejected by sharphi 13"),
         ({"snr_threshold": 1e5}, "nothing is above the threshold: lower snr_threshold"),
     ],
 )

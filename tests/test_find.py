@@ -220,3 +220,34 @@ def test_catalog_is_that_of_photutils(scene, starfinder):
     assert len(catalog) == len(table) > 50
     for name in ("x", "y"):
         assert np.array_equal(getattr(catalog, name), table[f"{name}_centroid"])
+
+
+@pytest.mark.parametrize("starfinder", ["iraf", "dao"])
+def test_what_a_limit_rejects_is_kept_with_its_name(scene, starfinder):
+    """The same peaks with and without limits; each of them is either found, or rejected by a parameter that exists."""
+    pixels = image_of(make_model(scene, scene.exposures[0])).pixels()
+    free = replace(FINDERS[starfinder], sharplo=-99.0, sharphi=99.0, roundlo=-99.0, roundhi=99.0)
+    everything = find_sources(pixels, free)
+    middle = float(np.median(everything.measures["sharpness"]))
+    catalog = find_sources(pixels, replace(free, sharphi=middle, peakmax=1000.0, brightest=10))
+    rejected = catalog.rejected
+    reasons = rejected.measures["rejected_by"]
+    assert len(catalog) == 10
+    assert sorted([*catalog.x, *rejected.x]) == sorted(everything.x)
+    assert np.array_equal(["sharphi" in each for each in reasons], rejected.measures["sharpness"] > middle)
+    assert np.array_equal(["peakmax" in each for each in reasons], rejected.measures["peak"] > 1000.0)
+    others = reasons == "brightest"
+    assert others.any()
+    assert rejected.flux[others].max() < catalog.flux.min()
+
+
+@pytest.mark.parametrize("starfinder", ["iraf", "dao"])
+def test_snr_is_what_the_threshold_is_compared_with(scene, starfinder):
+    """Whoever raises the threshold to some value keeps those above it."""
+    pixels = image_of(make_model(scene, scene.exposures[0])).pixels()
+    config = replace(FINDERS[starfinder], sharplo=-99.0, sharphi=99.0, roundlo=-99.0, roundhi=99.0)
+    catalog = find_sources(pixels, config)
+    snr = catalog.measures["snr"]
+    assert snr.min() > config.snr_threshold
+    higher = find_sources(pixels, replace(config, snr_threshold=float(np.median(snr))))
+    assert len(higher) == pytest.approx(np.sum(snr > np.median(snr)), abs=3)

@@ -54,7 +54,8 @@ def test_what_is_written(scene, scene_files, aligned):
     _, folder, refcat = aligned
     names = {each.filename.replace("_cal", "_tweakreg") for each in scene.exposures}
     catalogs = {each.filename.replace(".fits", "_cat.ecsv") for each in scene.exposures}
-    assert {path.name for path in folder.iterdir()} == names | catalogs | {
+    rejected = {name.replace("_cat.", "_rejected.") for name in catalogs}
+    assert {path.name for path in folder.iterdir()} - rejected == names | catalogs | {
         "scene_tweakreg_asn.json", "scene_tweakreg_fits.ecsv", "fit_refcat_ref.ecsv"
     }  # fmt: skip
     association = json.loads((folder / "scene_tweakreg_asn.json").read_text())
@@ -63,6 +64,19 @@ def test_what_is_written(scene, scene_files, aligned):
     library = ModelLibrary(folder / "scene_tweakreg_asn.json")
     for name, catalog in look(library, lambda model: (model.meta.filename, model.meta.tweakreg_catalog)):
         assert catalog == name.replace("_tweakreg.fits", "_cal_cat.ecsv")
+
+
+def test_catalogs_say_what_was_measured_and_what_was_rejected(scene, aligned):
+    _, folder, _ = aligned
+    for exposure in scene.exposures:
+        found = Table.read(folder / exposure.filename.replace(".fits", "_cat.ecsv"))
+        assert {"sharpness", "roundness", "peak", "snr"} <= set(found.colnames)
+        away = separation(*sky(exposure.truth, found["x"], found["y"]), found["ra"], found["dec"])
+        assert away.max() < 2e-3  # arcsec: they stand where the exposure lies after the alignment
+    rejected = [Table.read(path) for path in folder.glob("*_rejected.ecsv")]
+    assert rejected  # not of every exposure
+    for table in rejected:
+        assert {"sharplo", "sharphi", "roundlo", "roundhi"} >= set(", ".join(table["rejected_by"]).split(", "))
 
 
 def test_files_read_back_as_they_were_in_memory(aligned):

@@ -6,7 +6,7 @@ from typing import Any
 
 SPEC = """
     # Source finding
-    save_catalogs = boolean(default=False) # Write the source catalogs that were found
+    save_catalogs = boolean(default=False) # Write the sources that were found, and those that the limits of the finder rejected
     use_custom_catalogs = boolean(default=False) # Use the catalogs named in catfile, in the association or in the exposures instead of finding sources
     catalog_format = string(default='ecsv') # Format of the catalogs that are written: ecsv or fits
     catfile = string(default='') # File with two columns, exposure and catalog; needs use_custom_catalogs

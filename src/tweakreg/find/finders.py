@@ -14,6 +14,9 @@ from tweakreg.plane import Bools, Floats
 from tweakreg.process import silenced
 from tweakreg.records import FindConfig, Pixels, SourceCatalog
 
+#: What is kept of a finder's table beside the positions, where it has it.
+_ROUNDNESS = ("roundness1", "roundness2", "roundness")
+_MEASURES = ("sharpness", *_ROUNDNESS, "ellipticity", "peak", "snr")
 #: Fewer sources than this are explained.
 _FEW = 15
 #: Where an image has no noise, stars have peaks above this share of the brightest.
@@ -49,49 +52,50 @@ def find_sources(pixels: Pixels, config: FindConfig, name: str = "") -> SourceCa
         return SourceCatalog.empty(name, "its pixels are all alike")
     good = replace(pixels, data=data, mask=mask)
     table = _FINDERS[config.starfinder](good, threshold, config)
-    note = _note(good, threshold, config, 0 if table is None else len(table))
     if table is None or len(table) == 0:
-        return SourceCatalog.empty(name, note)
+        few = "nothing is above the threshold: lower snr_threshold, or set kernel_fwhm to the width of the stars"
+        return SourceCatalog.empty(name, "" if config.starfinder == "segmentation" else few)
     x, y, flux = (np.asarray(table[column], dtype=float) for column in ("x_centroid", "y_centroid", "flux"))
-    catalog = SourceCatalog(x=x, y=y, flux=flux, name=name, note=note)
-    catalog = inside_bounds(catalog[np.isfinite(x) & np.isfinite(y) & np.isfinite(flux)], pixels.bounds)
-    return catalog if config.starfinder == "segmentation" else brightest(catalog, config.brightest)
+    measures = {column: np.asarray(table[column], dtype=float) for column in _MEASURES if column in table.colnames}
+    measures["snr"] *= config.snr_threshold / threshold if noise > 0.0 else np.nan
+    found = SourceCatalog(x=x, y=y, flux=flux, name=name, measures=measures)
+    found = inside_bounds(found[np.isfinite(x) & np.isfinite(y) & np.isfinite(flux)], pixels.bounds)
+    return _chosen(found, _rejections(found, config))
 
 
-def _note(pixels: Pixels, threshold: float, config: FindConfig, number: int) -> str:
-    """Why a finder found so few, if it did: nothing is bright enough, or its limits reject what is."""
-    if number >= _FEW or config.starfinder == "segmentation":
-        return ""
-    free = replace(
-        config, sharplo=-np.inf, sharphi=np.inf, roundlo=-np.inf, roundhi=np.inf, peakmax=None, brightest=None
-    )
-    table = _FINDERS[config.starfinder](pixels, threshold, free)
-    total = 0 if table is None else len(table)
-    if table is None or total == 0:
-        return "nothing is above the threshold: lower snr_threshold, or set kernel_fwhm to the width of the stars"
-    rounds = [column for column in ("roundness1", "roundness2", "roundness") if column in table.colnames]
-    rejected = {
-        "sharplo, sharphi": _outside(table["sharpness"], config.sharplo, config.sharphi),
-        "roundlo, roundhi": np.any([_outside(table[each], config.roundlo, config.roundhi) for each in rounds], axis=0),
-        "peakmax": np.asarray(table["peak"]) > (np.inf if config.peakmax is None else config.peakmax),
+def _chosen(found: SourceCatalog, rejections: dict[str, Bools]) -> SourceCatalog:
+    """The sources that no limit rejects, with those that one does, and a note where few are left."""
+    reasons = np.array([""] * len(found), dtype=object)
+    for parameter, rejected in rejections.items():
+        reasons[rejected] += np.where(reasons[rejected] == "", parameter, f", {parameter}")
+    kept = reasons == ""
+    out = found[~kept]
+    out = replace(out, measures={**out.measures, "rejected_by": reasons[~kept].astype(str)})
+    counts = [f"{parameter} {rejected.sum()}" for parameter, rejected in rejections.items() if rejected.any()]
+    few = counts and kept.sum() < _FEW
+    note = f"of {len(found)} peaks above the threshold are rejected by {', by '.join(counts)}" if few else ""
+    return replace(found[kept], note=note, rejected=out)
+
+
+def _rejections(found: SourceCatalog, config: FindConfig) -> dict[str, Bools]:
+    """Which sources each limit of a star finder rejects, by its parameter."""
+    if config.starfinder == "segmentation":
+        return {}
+    sharpness = found.measures["sharpness"]
+    roundness = [found.measures[each] for each in _ROUNDNESS if each in found.measures]
+    limits = {
+        "sharplo": sharpness < config.sharplo,
+        "sharphi": sharpness > config.sharphi,
+        "roundlo": np.min(roundness, axis=0) < config.roundlo,
+        "roundhi": np.max(roundness, axis=0) > config.roundhi,
+        "peakmax": found.measures["peak"] > (np.inf if config.peakmax is None else config.peakmax),
     }
-    counts = [f"{name} {int(np.sum(out))}" for name, out in rejected.items() if np.sum(out)]
-    return f"of {total} peaks above the threshold are rejected by {', by '.join(counts)}" if counts else ""
-
-
-def _outside(values: Any, low: float, high: float) -> Bools:
-    numbers = np.asarray(values, dtype=float)
-    return np.asarray((numbers < low) | (numbers > high))
-
-
-def brightest(catalog: SourceCatalog, number: int | None) -> SourceCatalog:
-    """The brightest sources in their old order; all for None.
-
-    Not left to photutils, which counts sources without a flux among the brightest.
-    """
-    if number is None or len(catalog) <= number:
-        return catalog
-    return catalog[np.sort(np.argsort(-catalog.flux, kind="stable")[:number])]
+    left = np.flatnonzero(~np.any(list(limits.values()), axis=0))
+    fainter = np.zeros(len(found), dtype=bool)
+    if config.brightest is not None:
+        # Not left to photutils, which counts sources without a flux among the brightest.
+        fainter[left[np.argsort(-found.flux[left], kind="stable")[config.brightest :]]] = True
+    return {**limits, "brightest": fainter}
 
 
 def inside_bounds(
@@ -105,12 +109,12 @@ def inside_bounds(
 
 
 def _star_finder_options(config: FindConfig) -> dict[str, object]:
+    """Without limits: those are ours, so that it is known what each of them rejects."""
     return {
         "sigma_radius": config.sigma_radius,
         "min_separation": max(2, int(config.minsep_fwhm * config.kernel_fwhm + 0.5)),
-        "sharpness_range": (config.sharplo, config.sharphi),
-        "roundness_range": (config.roundlo, config.roundhi),
-        "peak_max": config.peakmax,
+        "sharpness_range": None,
+        "roundness_range": None,
     }
 
 
@@ -118,23 +122,43 @@ def _find_dao(pixels: Pixels, threshold: float, config: FindConfig) -> Table | N
     from photutils.detection import DAOStarFinder
 
     finder = DAOStarFinder(threshold, config.kernel_fwhm, **_star_finder_options(config))
-    return _find_stars(finder, pixels, finder.threshold_eff)
+    return _find_stars(finder, pixels, finder.threshold_eff, threshold)
 
 
 def _find_iraf(pixels: Pixels, threshold: float, config: FindConfig) -> Table | None:
     from photutils.detection import IRAFStarFinder
 
     finder = IRAFStarFinder(threshold, config.kernel_fwhm, **_star_finder_options(config))
-    return _find_stars(finder, pixels, threshold)
+    return _find_stars(finder, pixels, threshold, threshold)
 
 
-def _find_stars(finder: Any, pixels: Pixels, threshold: float) -> Table | None:
-    """Run a star finder of photutils on peaks found here: its own search looks at every local maximum of the noise."""
+def _find_stars(finder: Any, pixels: Pixels, threshold: float, limit: float) -> Table | None:
+    """Run a star finder of photutils on peaks found here: its own search looks at every local maximum of the noise.
+
+    Peaks of the smoothed image are above `threshold`, which stands for `limit` in the image itself.
+    """
     from scipy.ndimage import convolve
 
     convolved = convolve(pixels.data, finder.kernel.data, mode="constant", cval=0.0)
     finder.xycoords = find_peaks(convolved, threshold, pixels.mask, finder.min_separation)
-    return _quietly(lambda: finder(pixels.data, mask=pixels.mask)) if len(finder.xycoords) else None
+    if not len(finder.xycoords):
+        return None
+    table = _quietly(lambda: finder(pixels.data, mask=pixels.mask))
+    if table is not None:
+        table["snr"] = _highest_near(convolved, table["x_centroid"], table["y_centroid"]) * (limit / threshold)
+    return table
+
+
+def _highest_near(data: Floats, x: Any, y: Any) -> Floats:
+    """The highest of the nine pixels about each place."""
+    column, row = (
+        np.clip(np.rint(np.nan_to_num(place)).astype(int), 1, max(size - 2, 1))
+        for place, size in ((x, data.shape[1]), (y, data.shape[0]))
+    )
+    steps = (-1, 0, 1)
+    rows, columns = (size - 1 for size in data.shape)
+    near = [data[np.minimum(row + dy, rows), np.minimum(column + dx, columns)] for dy in steps for dx in steps]
+    return np.asarray(np.max(near, axis=0), dtype=float)
 
 
 def find_peaks(data: Floats, threshold: float, mask: Bools, radius: float) -> Floats:
@@ -196,10 +220,11 @@ def _find_segments(pixels: Pixels, threshold: float, config: FindConfig) -> Tabl
         aperture_mask_method=config.apermask_method,
         kron_params=config.kron_params,
     )
-    columns = ["x_centroid", "y_centroid", "segment_flux"]
+    columns = ["x_centroid", "y_centroid", "segment_flux", "max_value", "ellipticity"]
     table = _quietly(lambda: catalog.to_table(columns=columns))
     if table is not None:
-        table.rename_column("segment_flux", "flux")
+        table.rename_columns(["segment_flux", "max_value"], ["flux", "peak"])
+        table["snr"] = _highest_near(smooth, table["x_centroid"], table["y_centroid"])
     return table
 
 

@@ -11,11 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from tweakreg.errors import CatalogError, OutputError
-from tweakreg.files import staging
 from tweakreg.find.artefacts import fixed_detections
 from tweakreg.find.custom import read_catalog
 from tweakreg.find.finders import find_sources, inside_bounds
-from tweakreg.find.save import write_catalog
 from tweakreg.find.trails import trails
 from tweakreg.observatory.catalogs import custom_catalogs, own_catalog
 from tweakreg.observatory.exposure import ExposureImage, OpenImage
@@ -41,7 +39,7 @@ class Measured:
     exposures : list of ExposureImage
         In the order of the library, with the sources that are used.
     found : dict of str to SourceCatalog
-        All sources that were found, by the name of the file that `save_catalogs` gives them.
+        All sources that were found, by the name of the exposure.
     """
 
     exposures: list[ExposureImage]
@@ -98,7 +96,7 @@ def measure(library: ModelLibrary, config: Config) -> Measured:
     exposures = _without_artefacts([each.exposure for each in measured], by_user, config.relative.minobj)
     return Measured(
         exposures=_brightest_of_groups(exposures, config.source_selection),
-        found={catalog_file(each.exposure.name, config): each.catalog for each in measured if each.custom is None},
+        found={each.exposure.name: each.catalog for each in measured if each.custom is None},
     )
 
 
@@ -169,6 +167,8 @@ def _measure(image: OpenImage, task: _Task) -> _Image:
         assert pixels is not None
         catalog, limits = find_sources(pixels, config.find, image.name), replace(limits, magnitudes=False)
     catalog = catalog[limits.without_brightest().chosen(catalog.flux)]
+    if config.save_catalogs:
+        catalog = _with_sky(catalog, image)
     group = task.group if task.grouped else _part(task, image, config.group_by)
     exposure = replace(image.measured(catalog, group, _new_catalog_name(custom, task)), note=catalog.note)
     if config.absolute is not None and config.abs_group_by != "exposure":
@@ -179,6 +179,13 @@ def _measure(image: OpenImage, task: _Task) -> _Image:
     if config.draws and pixels is not None:
         exposure = replace(exposure, picture=make_picture(pixels))
     return _Image(exposure=exposure, catalog=catalog, custom=custom, n_outside=n_outside)
+
+
+def _with_sky(catalog: SourceCatalog, image: OpenImage) -> SourceCatalog:
+    """The same sources, and those that were rejected, with ra and dec."""
+    ra, dec = image.sky(catalog.x, catalog.y)
+    rejected = None if catalog.rejected is None else _with_sky(catalog.rejected, image)
+    return replace(catalog, measures={"ra": ra, "dec": dec, **catalog.measures}, rejected=rejected)
 
 
 def _part(task: _Task, image: OpenImage, by: str) -> str:
@@ -209,28 +216,6 @@ def _new_catalog_name(custom: Path | None, task: _Task) -> str | None:
 def catalog_file(name: str, config: Config) -> str:
     """Name of the file with the sources that were found in an exposure."""
     return f"{name}_cat.{config.catalog_format}"
-
-
-def save_catalogs(found: dict[str, SourceCatalog], directory: Path) -> list[Path]:
-    """Write the sources that were found.
-
-    Parameters
-    ----------
-    found : dict of str to SourceCatalog
-        By the name of the file.
-    directory : Path
-        Where they go.
-
-    Returns
-    -------
-    list of Path
-        What was written.
-    """
-    if found:
-        with staging(directory) as temporary:
-            for name, catalog in found.items():
-                write_catalog(catalog, temporary / name)
-    return [directory / name for name in found]
 
 
 def _log_sources(measured: _Image, config: Config) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -72,6 +72,20 @@ class ImageResult:
     def stages(self) -> tuple[StageResult, StageResult]:
         """Relative and absolute."""
         return self.relative, self.absolute
+
+    def moved(self, catalog: SourceCatalog) -> SourceCatalog:
+        """The same sources where the image has them after the alignment.
+
+        Parameters
+        ----------
+        catalog : SourceCatalog
+            Its measures have ``ra`` and ``dec`` of before, degrees.
+        """
+        if self.record.correction is None or self.total is None:
+            return catalog
+        plane = self.record.plane
+        ra, dec = plane.deproject(self.total(plane.project(catalog.measures["ra"], catalog.measures["dec"])))
+        return replace(catalog, measures={**catalog.measures, "ra": ra, "dec": dec})
 
     @property
     def match_table(self) -> Table:
@@ -184,7 +198,7 @@ class Run:
     images : tuple of ImageResult
         What became of each exposure, in the order of the library.
     found : dict of str to SourceCatalog
-        The sources that were found, by the name of the file that save_catalogs gives them.
+        The sources that were found, by the name of the image.
     """
 
     name: str

@@ -15,8 +15,9 @@ from tweakreg.corrections.file import write_correction
 from tweakreg.corrections.record import Correction, Member
 from tweakreg.errors import OutputError, first_line
 from tweakreg.files import staging
+from tweakreg.find.save import write_catalog
 from tweakreg.observatory.names import bare_name
-from tweakreg.pipeline.measure import save_catalogs
+from tweakreg.pipeline.measure import catalog_file
 from tweakreg.pipeline.result import ImageResult, Run
 from tweakreg.process import quick_collection
 from tweakreg.progress import progress
@@ -50,7 +51,7 @@ def save_all(run: Run, directory: Path) -> list[Path]:
         What was written.
     """
     config = run.config
-    written = save_catalogs(run.found, directory) if config.save_catalogs else []
+    written = save_catalogs(run, directory) if config.save_catalogs else []
     written += save_tables(run, directory)
     if config.save_correction:
         written += save_corrections(run, directory)
@@ -65,6 +66,24 @@ def save_all(run: Run, directory: Path) -> list[Path]:
                 problem = first_line(error)
                 log.error("the %s could not be written: %s", what, problem, exc_info=not isinstance(error, OutputError))
     return written
+
+
+def save_catalogs(run: Run, directory: Path) -> list[Path]:
+    """Write the sources that were found, and those that the finder's limits rejected; arguments as for `save_all`."""
+    names: list[str] = []
+    with staging(directory) as temporary:
+        for each in run.images:
+            found = run.found.get(each.name)
+            if found is None:
+                continue
+            name = catalog_file(each.name, run.config)
+            files = {name: found}
+            if found.rejected is not None and len(found.rejected):
+                files[name.replace("_cat.", "_rejected.")] = found.rejected
+            for filename, catalog in files.items():
+                write_catalog(each.moved(catalog), temporary / filename)
+            names += files
+    return _told([directory / name for name in names])
 
 
 def save_tables(run: Run, directory: Path) -> list[Path]:

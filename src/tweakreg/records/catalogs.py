@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,11 @@ class SourceCatalog:
         Name for messages.
     note : str
         Why there are so few, where that is known.
+    measures : mapping of str to (N,) array
+        What a finder measured besides: sharpness, roundness, peak, snr, as it has them; of rejected sources also
+        ``rejected_by``, the parameters that did it.
+    rejected : SourceCatalog or None
+        What a finder's limits rejected.
     """
 
     x: Floats
@@ -36,13 +42,16 @@ class SourceCatalog:
     weight: Floats | None = None
     name: str = ""
     note: str = ""
+    measures: Mapping[str, Any] = field(default_factory=dict)
+    rejected: SourceCatalog | None = None
 
     def __len__(self) -> int:
         return len(self.x)
 
     def __getitem__(self, index: Bools | Ints) -> SourceCatalog:
         weight = None if self.weight is None else self.weight[index]
-        return replace(self, x=self.x[index], y=self.y[index], flux=self.flux[index], weight=weight)
+        measures = {name: values[index] for name, values in self.measures.items()}
+        return replace(self, x=self.x[index], y=self.y[index], flux=self.flux[index], weight=weight, measures=measures)
 
     @classmethod
     def empty(cls, name: str = "", note: str = "") -> SourceCatalog:
