@@ -118,14 +118,13 @@ def test_a_star_finder_that_does_not_exist(two):
         TweakRegStep.call(two, configure_log=False, starfinder="bad_value")
 
 
-#: The step has the limits of the star finder iraf; theirs left them to the finder, which for dao allows these.
-LIMITS = {"iraf": {}, "dao": {"roundlo": -1.0, "roundhi": 1.0, "sharplo": 0.2, "sharphi": 1.0}, "segmentation": {}}
+FINDERS = ["iraf", "dao", "segmentation"]
 
 
 def test_star_finders_agree_on_an_image_without_noise(two, tmp_path):
     found = []
-    for finder, limits in LIMITS.items():
-        ran(two, starfinder=finder, save_catalogs=True, output_dir=str(tmp_path / finder), **limits)
+    for finder in FINDERS:
+        ran(two, starfinder=finder, save_catalogs=True, output_dir=str(tmp_path / finder))
         table = Table.read(tmp_path / finder / "some_file_0_cat.ecsv")
         found.append([np.sort(table["x"]), np.sort(table["y"])])
     assert {len(x) for x, _ in found} == {theirs.N_EXAMPLE_SOURCES}
@@ -135,7 +134,7 @@ def test_star_finders_agree_on_an_image_without_noise(two, tmp_path):
 BAD = [("data", 0.0, "pixels are all alike"), ("dq", 1, "no pixel is usable")]
 
 
-@pytest.mark.parametrize("finder", LIMITS)
+@pytest.mark.parametrize("finder", FINDERS)
 @pytest.mark.parametrize(("bad", "value", "why"), BAD)
 def test_nothing_to_find_fails_an_image_and_not_the_run(two, finder, bad, value, why, caplog):
     for model in two:
@@ -327,8 +326,6 @@ LEFT_OUT = {
     "test_multichip_jwst_alignment": "the places of crpix, which follow from those of 2000 stars",
     "test_multichip_alignment_step_rel": "arrays of 100 pixels: v2_ref is far off them, and they are refused for that",
     "test_multichip_alignment_step_abs": "as for multichip_alignment_step_rel",
-    "test_sourcefinders": "one set of limits for all finders: the step's own suit iraf, and dao needs a negative roundlo",
-    "test_make_tweakreg_catalog": "as for sourcefinders",
 }
 
 

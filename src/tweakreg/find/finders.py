@@ -18,6 +18,8 @@ from tweakreg.records import FindConfig, Pixels, SourceCatalog
 _FEW = 15
 #: Where an image has no noise, stars have peaks above this share of the brightest.
 _FAINTEST_WITHOUT_NOISE = 1e-3
+#: A source that is perfectly round has a roundness of zero but for rounding, and is not below a roundlo of zero.
+_ROUNDING = 1e-9
 
 
 def find_sources(pixels: Pixels, config: FindConfig, name: str = "") -> SourceCatalog:
@@ -72,7 +74,9 @@ def _note(pixels: Pixels, threshold: float, config: FindConfig, number: int) -> 
     rounds = [column for column in ("roundness1", "roundness2", "roundness") if column in table.colnames]
     rejected = {
         "sharplo, sharphi": _outside(table["sharpness"], config.sharplo, config.sharphi),
-        "roundlo, roundhi": np.any([_outside(table[each], config.roundlo, config.roundhi) for each in rounds], axis=0),
+        "roundlo, roundhi": np.any(
+            [_outside(table[each], config.roundlo - _ROUNDING, config.roundhi) for each in rounds], axis=0
+        ),
         "peakmax": np.asarray(table["peak"]) > (np.inf if config.peakmax is None else config.peakmax),
     }
     counts = [f"{name} {int(np.sum(out))}" for name, out in rejected.items() if np.sum(out)]
@@ -109,7 +113,7 @@ def _star_finder_options(config: FindConfig) -> dict[str, object]:
         "sigma_radius": config.sigma_radius,
         "min_separation": max(2, int(config.minsep_fwhm * config.kernel_fwhm + 0.5)),
         "sharpness_range": (config.sharplo, config.sharphi),
-        "roundness_range": (config.roundlo, config.roundhi),
+        "roundness_range": (config.roundlo - _ROUNDING, config.roundhi),
         "peak_max": config.peakmax,
     }
 
