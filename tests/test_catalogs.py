@@ -31,6 +31,13 @@ def test_catfile_hides_the_catalogs_of_the_association(folder, names):
     assert custom_catalogs(library, str(folder / "cats.txt")) == {0: folder / "mine.ecsv"}
 
 
+def test_a_catfile_without_a_line_asks_for_sources_to_be_found(folder, names, caplog):
+    (folder / "cats.txt").write_text("# none\n\n")
+    library = ModelLibrary([folder / name for name in names[:2]])
+    assert custom_catalogs(library, str(folder / "cats.txt")) == {0: None, 1: None}
+    assert "cats.txt lists no exposure" in caplog.text
+
+
 def test_a_catfile_that_is_no_text_and_names_that_match_nothing(folder, names, caplog):
     (folder / "cats.txt").write_bytes(bytes(range(128, 256)))
     with pytest.raises(CatalogError, match="not a text file"):

@@ -67,6 +67,14 @@ def test_nothing_to_find_is_an_empty_catalog(finder, data):
 
 
 @pytest.mark.parametrize("finder", FINDERS)
+def test_round_sources_are_found_with_the_defaults(finder):
+    """The roundness of dao is zero for them, on either side by rounding."""
+    y, x = np.indices((100, 100))
+    data = sum(np.exp(-((x - 20 * i) ** 2 + (y - 20 * j) ** 2) / 2.25) for i in range(1, 5) for j in range(1, 5))
+    assert len(find_sources(pixels(data), FindConfig.of(starfinder=finder))) == 16
+
+
+@pytest.mark.parametrize("finder", FINDERS)
 def test_all_masked(finder):
     data = blank()
     assert len(find_sources(pixels(data, np.ones(data.shape, bool)), FINDERS[finder])) == 0

@@ -362,7 +362,7 @@ def exposure_and_catalogs(scene, tmp_path_factory):
 
 
 @pytest.mark.parametrize("use", [False, True])
-@pytest.mark.parametrize("catfile", ["absent", "unlisted", "empty", "catfile"])
+@pytest.mark.parametrize("catfile", ["absent", "blank", "unlisted", "empty", "catfile"])
 @pytest.mark.parametrize("asn", ["absent", "empty", "null", "asn"])
 @pytest.mark.parametrize("meta", ["absent", "empty", "meta"])
 def test_which_catalog_is_used(exposure_and_catalogs, tmp_path, monkeypatch, use, catfile, asn, meta):
@@ -378,7 +378,12 @@ def test_which_catalog_is_used(exposure_and_catalogs, tmp_path, monkeypatch, use
     if asn != "absent":
         member["tweakreg_catalog"] = {"empty": "", "null": None, "asn": "asn.txt"}[asn]
     association = write_association(folder / f"{tmp_path.name}_asn.json", [member])
-    lines = {"unlisted": "other.fits x.txt", "empty": "a_cal.fits", "catfile": "a_cal.fits catfile.txt"}
+    lines = {
+        "blank": "# nothing",
+        "unlisted": "other.fits x.txt",
+        "empty": "a_cal.fits",
+        "catfile": "a_cal.fits catfile.txt",
+    }
     if catfile != "absent":
         (folder / "list.txt").write_text(lines[catfile] + "\n")
     step = TweakRegStep(use_custom_catalogs=use, catfile="" if catfile == "absent" else str(folder / "list.txt"))
@@ -401,6 +406,7 @@ WHICH = """
     catfile   asn     meta   used     afterwards
     catfile   any     any    catfile  catfile
     empty     any     any    found    cleared
+    blank     any     any    found    cleared
     unlisted  any     meta   meta     meta
     unlisted  any     any    found    left
     absent    asn     any    asn      asn

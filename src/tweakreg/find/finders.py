@@ -17,6 +17,8 @@ from tweakreg.records import FindConfig, Pixels, SourceCatalog
 #: What is kept of a finder's table beside the positions, where it has it.
 _ROUNDNESS = ("roundness1", "roundness2", "roundness")
 _MEASURES = ("sharpness", *_ROUNDNESS, "ellipticity", "peak", "snr")
+#: A source that is perfectly round has a roundness of zero but for rounding, and is not below a roundlo of zero.
+_ROUNDING = 1e-9
 #: Fewer sources than this are explained.
 _FEW = 15
 #: Where an image has no noise, stars have peaks above this share of the brightest.
@@ -86,7 +88,7 @@ def _rejections(found: SourceCatalog, config: FindConfig) -> dict[str, Bools]:
     limits = {
         "sharplo": sharpness < config.sharplo,
         "sharphi": sharpness > config.sharphi,
-        "roundlo": np.min(roundness, axis=0) < config.roundlo,
+        "roundlo": np.min(roundness, axis=0) < config.roundlo - _ROUNDING,
         "roundhi": np.max(roundness, axis=0) > config.roundhi,
         "peakmax": found.measures["peak"] > (np.inf if config.peakmax is None else config.peakmax),
     }

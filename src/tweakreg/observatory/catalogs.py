@@ -49,7 +49,8 @@ def custom_catalogs(library: ModelLibrary, catfile: str) -> dict[int, Path | Non
     library : ModelLibrary
         The exposures.
     catfile : str
-        If not empty, catalogs in the association are ignored altogether.
+        If not empty, catalogs in the association are ignored altogether; with a file that
+        lists no exposure at all, those in the exposures' metadata as well.
 
     Returns
     -------
@@ -59,6 +60,9 @@ def custom_catalogs(library: ModelLibrary, catfile: str) -> dict[int, Path | Non
     """
     if catfile:
         listed = read_catfile(catfile)
+        if not listed:
+            log.warning("%s lists no exposure: sources are found in all of them", catfile)
+            return dict.fromkeys(range(len(library)))
         names = {index: library.member_path(index).name for index in range(len(library))}
         for unknown in listed.keys() - names.values():
             log.warning("%s: %s is not among the exposures", catfile, printable(unknown))
