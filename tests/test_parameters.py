@@ -37,7 +37,7 @@ def test_every_parameter_of_the_release_is_there():
         "clip_accum", "output_ext", "group_by", "abs_group_by", "max_misfit",
         "max_misfit_sigma", "abs_xoffset", "abs_yoffset",
         "max_false_prob", "max_rival", "max_worsening", "maximum_cores",
-        "save_fit_summary", "save_matches", "save_refcat", "save_correction", "save_plots", "save_report",
+        "dqbits", "save_fit_summary", "save_matches", "save_refcat", "save_correction", "save_plots", "save_report",
         "wcsname", "on_failure", "dry_run", "restart",
         "xcol", "ycol", "fluxcol", "xyunits", "pixel_origin", "fluxunits", "minflux", "maxflux", "nbright",
         "abs_fallback", "refimage", "abs_weighted", "abs_error_floor", "refxcol", "refycol", "rfluxcol", "refxyunits",

@@ -57,6 +57,8 @@ class Config:
         What receives one correction, and what is tied to the catalog together: 'exposure', 'detector' or 'image'.
     use_custom_catalogs : bool
         Whether sources are read where a catalog is named.
+    dqbits : str
+        Bits of the data quality that do no harm; empty for those of the instrument.
     catfile : str
         File that names catalogs; empty for none.
     save_catalogs, save_abs_catalog : bool
@@ -90,6 +92,7 @@ class Config:
     group_by: str
     abs_group_by: str
     use_custom_catalogs: bool
+    dqbits: str
     catfile: str
     save_catalogs: bool
     save_abs_catalog: bool

@@ -9,6 +9,7 @@ SPEC = """
     save_catalogs = boolean(default=False) # Write the sources that were found, and those that the limits of the finder rejected
     use_custom_catalogs = boolean(default=False) # Use the catalogs named in catfile, in the association or in the exposures instead of finding sources
     catalog_format = string(default='ecsv') # Format of the catalogs that are written: ecsv or fits
+    dqbits = string(default='') # Bits of DQ that do no harm, as astropy's bitmasks are written; empty for those of the instrument
     catfile = string(default='') # File with two columns, exposure and catalog; needs use_custom_catalogs
     xcol = string(default='') # Column of custom catalogs with x, by name or number from 1, empty for x, xcentroid or x_centroid
     ycol = string(default='') # Column of custom catalogs with y, as xcol

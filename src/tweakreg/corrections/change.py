@@ -14,14 +14,13 @@ from tweakreg.corrections.record import Correction
 from tweakreg.errors import CorrectionError, InputError, OutputError
 from tweakreg.files import is_file, shown, staging
 from tweakreg.observatory.exposure import OpenImage
-from tweakreg.observatory.missions import image_of, opened, rewritten
-from tweakreg.observatory.names import stem
+from tweakreg.observatory.missions import image_of, images_of, mission_of, opened, rewritten
+from tweakreg.observatory.names import ending_of
 from tweakreg.records import SipConfig, Status
-from tweakreg.results.record import KEYWORDS, ImageRecord, keywords
+from tweakreg.results.record import KEYWORDS, ImageRecord, fit_quality, keywords
 from tweakreg.results.tree import to_tree, valid_record
 from tweakreg.wcs.adjust import transferred
 from tweakreg.wcs.corrector import reference_angles
-from tweakreg.wcs.identity import wcs_hash
 
 Changing = Callable[..., None]
 
@@ -48,14 +47,15 @@ def apply_correction(
     CorrectionError
         Its WCS is another one, and `any_wcs` is not set.
     """
-    apply_to_image(image_of(model), correction, any_wcs=any_wcs, sip=sip)
+    for image in images_of(model):
+        apply_to_image(image, correction, any_wcs=any_wcs, sip=sip)
 
 
 def apply_to_image(
     image: OpenImage, correction: Correction, *, any_wcs: bool = False, sip: SipConfig | None = None
 ) -> None:
     """As `apply_correction`, for an image that is open."""
-    before = wcs_hash(image.wcs)
+    before = image.identity
     member = next((each for each in correction.members if each.wcs_hash == before), None)
     if member is None and not any_wcs:
         if any(each.corrected_hash == before for each in correction.members):
@@ -85,14 +85,15 @@ def undo_correction(model: Any, correction: Correction, *, any_wcs: bool = False
     CorrectionError
         Its WCS is not one that the correction has made, and `any_wcs` is not set.
     """
-    undo_in_image(image_of(model), correction, any_wcs=any_wcs, sip=sip)
+    for image in images_of(model):
+        undo_in_image(image, correction, any_wcs=any_wcs, sip=sip)
 
 
 def undo_in_image(
     image: OpenImage, correction: Correction, *, any_wcs: bool = False, sip: SipConfig | None = None
 ) -> None:
     """As `undo`, for an image that is open."""
-    now = wcs_hash(image.wcs)
+    now = image.identity
     member = next((each for each in correction.members if each.corrected_hash == now), None)
     if member is not None:
         image.set_wcs(deepcopy(member.before.wcs))
@@ -115,6 +116,7 @@ def _describe(image: OpenImage, sip: SipConfig | None, result: ImageRecord | Non
     """Make everything that describes the WCS that of the WCS."""
     image.update_sip(sip or SipConfig.of())
     image.write_result({} if result is None else to_tree(result))
+    image.write_fit(None if result is None else fit_quality(result))
     image.write_keywords(keywords(result, image.wcs_name), KEYWORDS)
     image.write_status(status)
 
@@ -144,8 +146,9 @@ def change_files(
     """
     with staging(outputs[0].parent) as temporary:
         for path, output in zip(exposures, outputs, strict=True):
-            with rewritten(path, temporary / output.name) as image:
-                change(image, correction, any_wcs=any_wcs)
+            with rewritten(path, temporary / output.name) as images:
+                for image in images:
+                    change(image, correction, any_wcs=any_wcs)
     return list(outputs)
 
 
@@ -170,7 +173,7 @@ def plan_outputs(exposures: Sequence[Path], directory: Path, suffix: str) -> lis
     """
     if "/" in suffix or not suffix:
         raise OutputError(f"--suffix {suffix!r} must be a word without a slash; set --output-dir for a folder")
-    outputs = [directory / f"{stem(path)}_{suffix}.fits" for path in exposures]
+    outputs = [directory / _output_name(path, suffix) for path in exposures]
     inputs = {path.resolve() for path in exposures}
     for path, output in zip(exposures, outputs, strict=True):
         if not is_file(path):
@@ -184,6 +187,13 @@ def plan_outputs(exposures: Sequence[Path], directory: Path, suffix: str) -> lis
     if len(set(outputs)) < len(outputs):
         raise OutputError("two exposures would be written to one file: change them in runs of their own")
     return outputs
+
+
+def _output_name(path: Path, suffix: str) -> str:
+    """In the format that the file has, where there are several."""
+    mission = mission_of(path)
+    ending = ending_of(path)
+    return mission.output_name(path, suffix, ending if ending in mission.ENDINGS else mission.ENDINGS[0])
 
 
 def transfer_wcs_correction(to_image: Any, from_image: Any, matrix: Any = None, shift: Any = None) -> None:
@@ -212,7 +222,7 @@ def transfer_wcs_correction(to_image: Any, from_image: Any, matrix: Any = None, 
     Signature and meaning are those of ``jwst.tweakreg.utils.transfer_wcs_correction``.
     """
     if isinstance(from_image, (str, Path)):
-        with opened(from_image) as source:
+        with opened(from_image) as (source,):
             _transfer(to_image, source.wcs, source.angles, matrix, shift)
     elif hasattr(from_image, "meta"):
         source = image_of(from_image)
@@ -224,7 +234,7 @@ def transfer_wcs_correction(to_image: Any, from_image: Any, matrix: Any = None, 
 def _transfer(to_image: Any, from_wcs: Any, angles: Any, matrix: Any, shift: Any) -> None:
     if isinstance(to_image, (str, Path)):
         path = Path(to_image)
-        with staging(path.parent) as temporary, rewritten(path, temporary / path.name) as image:
+        with staging(path.parent) as temporary, rewritten(path, temporary / path.name) as (image,):
             _transfer_to(image, from_wcs, angles, matrix, shift)
     else:
         _transfer_to(image_of(to_image), from_wcs, angles, matrix, shift)

@@ -13,6 +13,7 @@ from stpipe.library import AbstractModelLibrary
 from tweakreg.observatory.association import SCIENCE, check_association, load_association
 from tweakreg.observatory.inputs import items_of
 from tweakreg.observatory.library import located
+from tweakreg.observatory.missions import mission_of
 
 log = logging.getLogger(__name__)
 
@@ -27,8 +28,6 @@ def crds_parameters(dataset: Any, input_dir: str = "") -> dict[str, Any]:
     input_dir : str
         See `tweakreg.observatory.library.open_library`.
     """
-    from stdatamodels.jwst.datamodels import read_metadata
-
     if isinstance(dataset, (AbstractModelLibrary, AbstractDataModel)):
         return dict(dataset.get_crds_parameters())
     if isinstance(dataset, Iterator):
@@ -42,7 +41,7 @@ def crds_parameters(dataset: Any, input_dir: str = "") -> dict[str, Any]:
         dataset = located(dataset, input_dir)
         if dataset.suffix.lower() == ".json":
             dataset = _first_exposure(load_association(dataset), dataset.parent)
-    return dict(read_metadata(dataset, flatten=True))
+    return mission_of(dataset).selection(Path(dataset))
 
 
 def known_parameters(dataset: Any, input_dir: str = "") -> dict[str, Any]:

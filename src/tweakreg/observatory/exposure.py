@@ -1,14 +1,15 @@
 """What the pipeline knows of an exposure: the interface that each mission's module implements, and its records.
 
 An exposure file holds one image or several, one per detector or chip. While a file is open, each of its images is an
-`OpenImage`; what is kept of it when the file is put away is an `ExposureImage`. Whoever adds a mission writes
-a class that is an `OpenImage`, and names it in `tweakreg.observatory.missions`.
+`OpenImage`; what is kept of it when the file is put away is an `ExposureImage`. Whoever adds a mission writes a module
+that is a `Mission`, with a class that is an `OpenImage`, and names it in `tweakreg.observatory.missions`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from tweakreg.plane import Bools, Floats, TangentPlane
 from tweakreg.records import (
     Affine,
+    FitQuality,
     Outcome,
     Picture,
     Pixels,
@@ -74,6 +76,8 @@ class ExposureImage:
         Barycentric position of the telescope, ICRS, au, if the exposure says.
     tied_as : str
         Images with this name in common are tied to the reference catalog together; empty for those of the group.
+    member : int
+        Index of its file in the library.
     """
 
     name: str
@@ -97,6 +101,7 @@ class ExposureImage:
     refused_as: Outcome = Outcome.UNSUPPORTED_WCS
     note: str = ""
     shared_error: float = np.nan
+    member: int = 0
 
     @classmethod
     def refused(cls, image: OpenImage, group: str, outcome: Outcome, problem: str) -> ExposureImage:
@@ -174,11 +179,11 @@ class ExposureState:
     Attributes
     ----------
     wcs : object
-        Its WCS, of the mission's kind.
+        Its WCS, of the mission's kind: something to be kept and given back.
     status : str
-        ``meta.cal_step.tweakreg``; empty for none.
+        How an earlier alignment ended, as ``meta.cal_step.tweakreg`` says it; empty for none.
     result : dict
-        ``meta.tweakreg``; empty for none.
+        Result of that; empty for none.
     """
 
     wcs: Any
@@ -229,6 +234,18 @@ class OpenImage(Protocol):
         """Name of the WCS; empty if it has none."""
 
     @property
+    def identity(self) -> str:
+        """A short text that two images share only if their WCS are the same."""
+
+    @property
+    def subgroup(self) -> str:
+        """What is added to the group of its file, where a file holds several pointings; mostly empty."""
+
+    @property
+    def selection(self) -> dict[str, Any]:
+        """Flat metadata by which parameters for it are chosen, such as ``meta.instrument.name``."""
+
+    @property
     def unfit(self) -> tuple[Outcome, str] | None:
         """How the stages end if the image cannot be aligned, and why; None if it can."""
 
@@ -236,8 +253,8 @@ class OpenImage(Protocol):
     def catalog_name(self) -> str | None:
         """The catalog of sources that the exposure itself names."""
 
-    def pixels(self, *, errors: bool = False) -> Pixels:
-        """Pixels with a mask, and their errors where they are needed."""
+    def pixels(self, *, errors: bool = False, dqbits: str = "") -> Pixels:
+        """Pixels with a mask, and their errors where they are needed; bits of DQ that do no harm, if they are given."""
 
     def sky(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
         """Right ascension and declination of pixels, degrees."""
@@ -260,6 +277,9 @@ class OpenImage(Protocol):
     def set_wcs(self, wcs: Any) -> None:
         """Give it a WCS, and an S_REGION to match."""
 
+    def fitted_name(self, catalog: str | None) -> str | None:
+        """Name of a WCS that is tied to a catalog, or to other exposures alone; None for the one it has."""
+
     def correct(self, correction: Affine, plane: TangentPlane, wcs_name: str | None) -> None:
         """Correct the WCS, and S_REGION; None keeps the name of the WCS."""
 
@@ -272,11 +292,65 @@ class OpenImage(Protocol):
     def write_keywords(self, cards: Sequence[Sequence[Any]], known: Sequence[str]) -> None:
         """Write (keyword, value, comment) to the header of the image; those that are known are taken out first."""
 
+    def write_fit(self, quality: FitQuality | None) -> None:
+        """Say how good the WCS is, where the mission has a place for it; None for a WCS that was not fitted."""
+
     def write_status(self, status: Status | None) -> None:
         """Say how the alignment ended; None for not at all."""
 
     def write_names(self, catalog_name: str | None, filename: str | None) -> None:
         """The names of its catalog (empty for none) and of its file; None leaves them as they are."""
+
+
+class Mission(Protocol):
+    """What the module of a mission has.
+
+    Attributes
+    ----------
+    NAME : str
+        As CRDS has it.
+    ENDINGS : tuple of str
+        Of the files that its exposures can be saved in; the first is the usual one.
+    """
+
+    NAME: str
+    ENDINGS: tuple[str, ...]
+
+    def is_file(self, path: Path) -> bool:
+        """Whether a file is one of its exposures, by its content; no pixel is read. Files that are no files are not."""
+
+    def is_model(self, model: Any) -> bool:
+        """Whether an open datamodel is one of its exposures."""
+
+    def open_model(self, path: str | Path, **kwargs: Any) -> Any:
+        """Open a file as a datamodel, as stpipe has them; errors of others are told apart by who calls."""
+
+    def images(self, model: Any, path: str | Path) -> Sequence[OpenImage]:
+        """The images of a datamodel; `InputError` where it has none that can be aligned."""
+
+    def group_of(self, model: Any) -> str:
+        """The exposure to which a datamodel belongs; `stpipe.library.NoGroupID` where it does not say."""
+
+    def group_of_file(self, path: Path) -> str:
+        """As `group_of`; no pixel is read."""
+
+    def exptype(self, model: Any) -> str:
+        """What it is in an association."""
+
+    def selection(self, path: Path) -> dict[str, Any]:
+        """As `OpenImage.selection`; no pixel is read."""
+
+    def prepare(self, model: Any, filename: str) -> None:
+        """Make an open datamodel one of a library: with a file name, if it has none, and names that can be saved."""
+
+    def join(self, model: Any, member: Mapping[str, Any], association: Mapping[str, Any]) -> None:
+        """Write into a datamodel what its association says of it."""
+
+    def check_savable(self, model: Any, path: Path) -> None:
+        """Find what would keep it from being saved; `InputError` names it. No pixel is read."""
+
+    def output_name(self, path: Path, suffix: str, ending: str) -> str:
+        """Name of the result of a file."""
 
 
 def common_plane(exposures: Sequence[ExposureImage]) -> TangentPlane:

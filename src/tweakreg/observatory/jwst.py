@@ -3,23 +3,44 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from stpipe.library import NoGroupID
 
 from tweakreg.errors import InputError, WCSError, first_line
 from tweakreg.observatory.exposure import ExposureImage, ExposureState, plain
-from tweakreg.observatory.header import held
+from tweakreg.observatory.flags import unusable
+from tweakreg.observatory.header import check_header, encode_names, held
+from tweakreg.observatory.names import bare_name, stem
 from tweakreg.plane import Floats, TangentPlane
-from tweakreg.records import Affine, Outcome, Pixels, SipConfig, SourceCatalog, Status
+from tweakreg.records import Affine, FitQuality, Outcome, Pixels, SipConfig, SourceCatalog, Status
 from tweakreg.wcs.check import check_imaging
 from tweakreg.wcs.corrector import TelescopeAngles, check_wcs, correct, is_corrected, uncorrected
 from tweakreg.wcs.footprint import Bounds, pixel_bounds, pixel_scale, s_region, sky, to_pixels, vertices
+from tweakreg.wcs.identity import wcs_hash
 from tweakreg.wcs.sip import approximate, is_sip_keyword
 
 log = logging.getLogger(__name__)
 
+NAME = "jwst"
+ENDINGS: tuple[str, ...] = (".fits", ".asdf")
+
+#: A WCS that is tied to a reference catalog is called this and the value of abs_refcat, as the JWST step does.
+_WCS_NAME = "FIT-LVL3-"
+_GROUP_KEYWORDS = (
+    "program_number",
+    "observation_number",
+    "visit_number",
+    "visit_group",
+    "sequence_id",
+    "activity_id",
+    "exposure_number",
+)
+#: Bits of DQ that make a pixel unusable: all others do no harm.
+UNUSABLE = "~DO_NOT_USE+NON_SCIENCE"
 #: How far detectors typically are from where the files have them, mas per axis: of NIRCam's short-wavelength ones in
 #: CEERS, against the published solution of each detector.
 _SHARED_ERRORS = {"NIRCAM": 12.5}
@@ -119,7 +140,22 @@ class JwstImage:
             raise WCSError(f"{' and '.join(missing)} {'are' if len(missing) > 1 else 'is'} missing")
         return TelescopeAngles(**{name: value for name, value in values.items() if value is not None})
 
-    def pixels(self, *, errors: bool = False) -> Pixels:
+    @property
+    def identity(self) -> str:
+        """Of the WCS of the datamodel."""
+        return wcs_hash(self.wcs)
+
+    @property
+    def subgroup(self) -> str:
+        """None: a file is of one pointing."""
+        return ""
+
+    @property
+    def selection(self) -> dict[str, Any]:
+        """What CRDS selects by."""
+        return dict(self._model.get_crds_parameters())
+
+    def pixels(self, *, errors: bool = False, dqbits: str = "") -> Pixels:
         """Pixels, and their errors where they are needed; DO_NOT_USE and NON_SCIENCE ones are masked."""
         from stdatamodels.jwst.datamodels import dqflags
 
@@ -127,8 +163,7 @@ class JwstImage:
         data = np.asarray(model.data)
         mask = np.zeros(data.shape, dtype=bool)
         if model.dq is not None and model.dq.shape == data.shape:
-            unusable = dqflags.pixel["DO_NOT_USE"] | dqflags.pixel["NON_SCIENCE"]
-            mask = (np.asarray(model.dq) & unusable) != 0
+            mask = unusable(np.asarray(model.dq), dqbits or UNUSABLE, dqflags.pixel)
         error = None
         if errors and model.err is not None and model.err.shape == data.shape:
             error = np.asarray(model.err)
@@ -261,6 +296,12 @@ class JwstImage:
         meta = self._model.meta
         return ExposureState(wcs=meta.wcs, status=str(meta.cal_step.tweakreg or ""), result=read_tree(self._model))
 
+    def fitted_name(self, catalog: str | None) -> str | None:
+        """As the JWST step calls it; an earlier tie to a catalog does not hold once the WCS has changed."""
+        if catalog is not None:
+            return _WCS_NAME + catalog
+        return "" if self.wcs_name.startswith(_WCS_NAME) else None
+
     # --- what is written --------------------------------------------------------------------------------------
 
     def set_wcs(self, wcs: Any) -> None:
@@ -345,6 +386,9 @@ class JwstImage:
         others = [card for card in headers.get("header", []) if card[0] not in known]
         headers["header"] = others + [list(card) for card in cards]
 
+    def write_fit(self, quality: FitQuality | None) -> None:
+        """Nothing: the keywords of the result say it."""
+
     def write_status(self, status: Status | None) -> None:
         """Write ``meta.cal_step.tweakreg``."""
         self._model.meta.cal_step.tweakreg = None if status is None else status.value
@@ -355,6 +399,92 @@ class JwstImage:
             self._model.meta.tweakreg_catalog = held(catalog_name) or None
         if filename is not None:
             self._model.meta.filename = filename
+
+
+def is_file(path: Path) -> bool:
+    """Whether it is of no other mission: what it lacks is told when it is opened."""
+    return True
+
+
+def is_model(model: Any) -> bool:
+    """Whether it is a datamodel of JWST, or of no mission that is known."""
+    return True
+
+
+def open_model(path: str | Path, **kwargs: Any) -> Any:
+    """Open a file as the datamodel that its header names."""
+    from stdatamodels.jwst import datamodels
+
+    return datamodels.open(path, **kwargs)
+
+
+def images(model: Any, path: str | Path) -> list[JwstImage]:
+    """The only one; see `tweakreg.observatory.exposure.Mission` for this and what follows."""
+    return [JwstImage.checked(model, path, bare_name(path))]
+
+
+def group_of(model: Any) -> str:
+    """``meta.group_id``, or what the observation keywords say."""
+    group_id = getattr(model.meta, "group_id", None)
+    return str(group_id) if group_id not in (None, "") else _exposure_of(model.meta.observation.instance)
+
+
+def group_of_file(path: Path) -> str:
+    """As `group_of`."""
+    from stdatamodels.jwst.datamodels import read_metadata
+
+    meta = read_metadata(path, flatten=False).get("meta", {})
+    group_id = meta.get("group_id")
+    return str(group_id) if group_id not in (None, "") else _exposure_of(meta.get("observation", {}))
+
+
+def _exposure_of(observation: Mapping[str, Any]) -> str:
+    """The exposure that a detector's image belongs to, from the observation keywords."""
+    values = [observation.get(key) for key in _GROUP_KEYWORDS]
+    if None in values:
+        missing = ", ".join(key for key, value in zip(_GROUP_KEYWORDS, values, strict=True) if value is None)
+        raise NoGroupID(f"observation keywords are missing: {missing}")
+    program, observation_number, visit, visit_group, sequence, activity, exposure = values
+    return f"jw{program}{observation_number}{visit}_{visit_group}{sequence}{activity}_{exposure}"
+
+
+def exptype(model: Any) -> str:
+    """``meta.asn.exptype``."""
+    return str(getattr(model.meta.asn, "exptype", None) or "science").lower()
+
+
+def selection(path: Path) -> dict[str, Any]:
+    """All metadata."""
+    from stdatamodels.jwst.datamodels import read_metadata
+
+    return dict(read_metadata(path, flatten=True))
+
+
+def prepare(model: Any, filename: str) -> None:
+    """Names of files such that a FITS header can hold them."""
+    encode_names(model)
+    model.meta.filename = model.meta.filename or f"{filename}.fits"
+
+
+def join(model: Any, member: Mapping[str, Any], association: Mapping[str, Any]) -> None:
+    """``meta.group_id`` and ``meta.asn``."""
+    model.meta.group_id = str(member["group_id"])
+    model.meta.asn.exptype = member["exptype"]
+    if "table_name" in association:
+        model.meta.asn.table_name = association["table_name"]
+    if association.get("asn_pool"):
+        model.meta.asn.pool_name = association["asn_pool"]
+    encode_names(model)
+
+
+def check_savable(model: Any, path: Path) -> None:
+    """A FITS header can hold all of it."""
+    check_header(model, path)
+
+
+def output_name(path: Path, suffix: str, ending: str) -> str:
+    """The last word of the name makes way for the suffix."""
+    return f"{stem(path)}_{suffix}{ending}"
 
 
 def read_tree(model: Any) -> dict[str, Any]:

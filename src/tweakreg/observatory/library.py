@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import gc
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from stpipe.library import AbstractModelLibrary, NoGroupID
+from stpipe.library import AbstractModelLibrary
 
 from tweakreg.errors import InputError
 from tweakreg.files import at_home, exists
@@ -19,21 +19,11 @@ from tweakreg.observatory.association import (
     check_association,
     load_association,
 )
-from tweakreg.observatory.header import check_header, encode_names
+from tweakreg.observatory.exposure import Mission
 from tweakreg.observatory.inputs import items_of
-from tweakreg.observatory.missions import open_model
-from tweakreg.observatory.whole import check_whole, unreadable
+from tweakreg.observatory.missions import group_of_file, mission_of, open_model
+from tweakreg.observatory.names import ending_of
 from tweakreg.process import quick_collection
-
-_GROUP_KEYWORDS = (
-    "program_number",
-    "observation_number",
-    "visit_number",
-    "visit_group",
-    "sequence_id",
-    "activity_id",
-    "exposure_number",
-)
 
 
 class ModelLibrary(AbstractModelLibrary):
@@ -121,6 +111,13 @@ class ModelLibrary(AbstractModelLibrary):
         """The association's entries of the exposures in the library."""
         return list(self._members)
 
+    @property
+    def missions(self) -> list[Mission]:
+        """Of each exposure, the module that knows it."""
+        if self.of_files:
+            return [mission_of(self.member_path(index)) for index in range(len(self))]
+        return [mission_of(model) for model in self._loaded_models]
+
     def is_grouped(self, index: int) -> bool:
         """Whether the association says to which group an exposure belongs."""
         listed = [] if self.association is None else self.association["products"][0]["members"]
@@ -148,8 +145,13 @@ class ModelLibrary(AbstractModelLibrary):
         with quick_collection() if self._on_disk else nullcontext():
             yield
 
-    def check_headers(self) -> None:
-        """Find what keeps exposures from being written as FITS files; those that are ones were written before.
+    def check_savable(self, endings: Sequence[str]) -> None:
+        """Find what keeps exposures from being saved; a file that stays of its kind was saved before.
+
+        Parameters
+        ----------
+        endings : sequence of str
+            Of the results, in the order of the exposures.
 
         Raises
         ------
@@ -157,12 +159,13 @@ class ModelLibrary(AbstractModelLibrary):
             It names the exposure and the keyword.
         """
         with self:
-            for index, member in enumerate(self._members):
-                if self.of_files and not str(member["expname"]).lower().endswith(".asdf"):
+            for index, (member, ending) in enumerate(zip(self._members, endings, strict=True)):
+                if self.of_files and ending_of(member["expname"]) == ending:
                     continue
                 model = self.borrow(index)
                 try:
-                    check_header(model, self.member_path(index))
+                    if ending == ".fits":
+                        mission_of(model).check_savable(model, self.member_path(index))
                 finally:
                     self.shelve(model, index, modify=False)
 
@@ -187,33 +190,16 @@ class ModelLibrary(AbstractModelLibrary):
         return load_association(filename)
 
     def _model_to_exptype(self, model: Any) -> str:
-        return str(getattr(model.meta.asn, "exptype", None) or SCIENCE).lower()
+        return mission_of(model).exptype(model)
 
     def _model_to_group_id(self, model: Any) -> str:
-        group_id = getattr(model.meta, "group_id", None)
-        if group_id not in (None, ""):
-            return str(group_id)
-        return _group_of(model.meta.observation.instance)
+        return mission_of(model).group_of(model)
 
     def _filename_to_group_id(self, filename: str | Path) -> str:
-        from stdatamodels.jwst.datamodels import read_metadata
-
-        check_whole(filename)
-        try:
-            meta = read_metadata(filename, flatten=False).get("meta", {})
-        except Exception as error:  # as for opening
-            raise unreadable(filename, error, "not the FITS or ASDF file of a datamodel") from error
-        group_id = meta.get("group_id")
-        return str(group_id) if group_id not in (None, "") else _group_of(meta.get("observation", {}))
+        return group_of_file(filename)
 
     def _assign_member_to_model(self, model: Any, member: dict[str, Any]) -> None:
-        model.meta.group_id = str(member["group_id"])
-        model.meta.asn.exptype = member["exptype"]
-        if "table_name" in self._asn:
-            model.meta.asn.table_name = self._asn["table_name"]
-        if self._asn.get("asn_pool"):
-            model.meta.asn.pool_name = self._asn["asn_pool"]
-        encode_names(model)
+        mission_of(model).join(model, member, self._asn)
 
 
 def _check_kinds(items: list[Any]) -> None:
@@ -230,16 +216,6 @@ def _is_model(item: Any) -> bool:
     from stpipe.datamodel import AbstractDataModel
 
     return isinstance(item, AbstractDataModel)
-
-
-def _group_of(observation: Mapping[str, Any]) -> str:
-    """The exposure that a detector's image belongs to, from the observation keywords."""
-    values = [observation.get(key) for key in _GROUP_KEYWORDS]
-    if None in values:
-        missing = ", ".join(key for key, value in zip(_GROUP_KEYWORDS, values, strict=True) if value is None)
-        raise NoGroupID(f"observation keywords are missing: {missing}")
-    program, observation_number, visit, visit_group, sequence, activity, exposure = values
-    return f"jw{program}{observation_number}{visit}_{visit_group}{sequence}{activity}_{exposure}"
 
 
 def open_library(inputs: tuple[Any, ...], *, on_disk: bool, input_dir: str = "") -> ModelLibrary:
@@ -271,8 +247,7 @@ def open_library(inputs: tuple[Any, ...], *, on_disk: bool, input_dir: str = "")
         return ModelLibrary(items[0], on_disk=on_disk)
     for number, item in enumerate(items, start=1):
         if _is_model(item):
-            encode_names(item)
-            item.meta.filename = item.meta.filename or f"exposure{number:04d}.fits"
+            mission_of(item).prepare(item, f"exposure{number:04d}")
     return ModelLibrary(items, on_disk=on_disk)
 
 
@@ -287,7 +262,7 @@ def _copy_of(library: AbstractModelLibrary) -> ModelLibrary:
         for index in range(len(library)):
             model = library.borrow(index)
             copies.append(model.copy())
-            encode_names(copies[-1])
+            mission_of(copies[-1]).prepare(copies[-1], f"exposure{index + 1:04d}")
             library.shelve(model, index, modify=False)
     copied = ModelLibrary(copies)
     science = [member for member in library._members if str(member["exptype"]).lower() == SCIENCE]

@@ -2,35 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tweakreg.errors import InputError
-from tweakreg.observatory.exposure import OpenImage
-from tweakreg.observatory.jwst import JwstImage, read_tree
-from tweakreg.observatory.names import bare_name
+from stpipe.library import NoGroupID
+
+from tweakreg.errors import InputError, TweakRegError
+from tweakreg.observatory import jwst
+from tweakreg.observatory.exposure import Mission, OpenImage, plain
 from tweakreg.observatory.whole import check_whole, unreadable
 
+#: Asked one after the other; the last takes what no other does, and says what it lacks.
+MISSIONS: tuple[Mission, ...] = (jwst,)
 
-def image_of(model: Any, path: str | Path | None = None) -> OpenImage:
-    """The image of an open datamodel.
+
+def mission_of(exposure: Any) -> Mission:
+    """The module for a file or an open datamodel.
+
+    Parameters
+    ----------
+    exposure : str, Path or datamodel
+        No pixel is read of a file.
+    """
+    if isinstance(exposure, (str, Path)):
+        path = Path(exposure)
+        return next(mission for mission in MISSIONS if mission.is_file(path))
+    return next(mission for mission in MISSIONS if mission.is_model(exposure))
+
+
+def images_of(model: Any, path: str | Path | None = None) -> Sequence[OpenImage]:
+    """The images of an open datamodel.
 
     Parameters
     ----------
     model : datamodel
-        Changed by what is written to the image.
+        Changed by what is written to the images.
     path : str or Path, optional
         Its file, for messages and its name; by default what its metadata say.
 
     Raises
     ------
     InputError
-        It is no calibrated image.
+        It has no calibrated image.
     """
-    path = path or str(model.meta.filename or "the datamodel")
-    return JwstImage.checked(model, path, bare_name(path))
+    return mission_of(model).images(model, path or str(model.meta.filename or "the datamodel"))
+
+
+def image_of(model: Any, path: str | Path | None = None) -> OpenImage:
+    """As `images_of`, of a datamodel that has one.
+
+    Raises
+    ------
+    InputError
+        It has none, or several.
+    """
+    return only_one(images_of(model, path), path or model.meta.filename)
+
+
+def only_one(images: Sequence[OpenImage], path: object) -> OpenImage:
+    """The image of a file that has one, which has the name `path` in messages; see `image_of`."""
+    if len(images) > 1:
+        raise InputError(path, f"holds {len(images)} images where one is needed")
+    return images[0]
 
 
 def open_model(filename: str | Path, **kwargs: Any) -> Any:
@@ -48,19 +83,18 @@ def open_model(filename: str | Path, **kwargs: Any) -> Any:
     InputError
         It cannot be opened.
     """
-    from stdatamodels.jwst import datamodels
-
     if isinstance(filename, (str, Path)):
         check_whole(filename)
     try:
-        return datamodels.open(filename, **kwargs)
-    except Exception as error:  # astropy, asdf and stdatamodels each raise their own
+        return mission_of(filename).open_model(filename, **kwargs)
+    except TweakRegError:
+        raise
+    except Exception as error:  # astropy, asdf and the datamodels each raise their own
         raise unreadable(filename, error, "cannot be opened as a datamodel") from error
 
 
-@contextmanager
-def opened(path: str | Path) -> Iterator[OpenImage]:
-    """Open a file and check that it is an image that can be aligned.
+def group_of_file(path: str | Path) -> str:
+    """The exposure to which a file belongs; no pixel is read.
 
     Parameters
     ----------
@@ -70,14 +104,39 @@ def opened(path: str | Path) -> Iterator[OpenImage]:
     Raises
     ------
     InputError
-        It cannot be opened, or is no calibrated image.
+        It cannot be read.
+    stpipe.library.NoGroupID
+        It does not say.
     """
-    with open_model(path) as model:
-        yield image_of(model, path)
+    check_whole(path)
+    try:
+        return mission_of(path).group_of_file(Path(path))
+    except (NoGroupID, TweakRegError):
+        raise
+    except Exception as error:  # as for opening
+        raise unreadable(path, error, "not the FITS or ASDF file of a datamodel") from error
 
 
 @contextmanager
-def rewritten(path: Path, output: Path) -> Iterator[OpenImage]:
+def opened(path: str | Path) -> Iterator[Sequence[OpenImage]]:
+    """Open a file and check that it has images that can be aligned.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file.
+
+    Raises
+    ------
+    InputError
+        It cannot be opened, or has no calibrated image.
+    """
+    with open_model(path) as model:
+        yield images_of(model, path)
+
+
+@contextmanager
+def rewritten(path: Path, output: Path) -> Iterator[Sequence[OpenImage]]:
     """Open a file, and write what became of it to another one, if nothing went wrong.
 
     Parameters
@@ -91,18 +150,18 @@ def rewritten(path: Path, output: Path) -> Iterator[OpenImage]:
         As for `opened`.
     """
     with open_model(path) as model:
-        yield image_of(model, path)
+        yield images_of(model, path)
         model.meta.filename = output.name
         model.save(output)
 
 
-def result_tree(exposure: Any) -> dict[str, Any]:
-    """The result that an exposure carries, as it is.
+def result_trees(exposure: Any) -> list[dict[str, Any]]:
+    """The results that the images of an exposure carry, as they are.
 
     Parameters
     ----------
     exposure : str, Path or datamodel
-        Where it is sought.
+        Where they are sought.
 
     Raises
     ------
@@ -111,10 +170,11 @@ def result_tree(exposure: Any) -> dict[str, Any]:
     """
     if isinstance(exposure, (str, Path)):
         with open_model(exposure) as model:
-            return result_tree(model)
-    tree = read_tree(exposure)
-    if not tree:
+            return result_trees(model)
+    found = [image.state().result for image in images_of(exposure)]
+    trees: list[dict[str, Any]] = [plain(tree) for tree in found if tree]
+    if not trees:
         raise InputError(
             exposure.meta.filename, "carries no result of an alignment: it was not aligned by this package"
         )
-    return tree
+    return trees

@@ -19,6 +19,11 @@ def bare_name(filename: str | Path) -> str:
     return name
 
 
+def ending_of(filename: str | Path) -> str:
+    """Of a file that may be compressed, in small letters: ``a.fits.gz`` gives ``.fits``."""
+    return Path(Path(filename).name.lower().removesuffix(".gz")).suffix
+
+
 def stem(filename: str | Path) -> str:
     """File name without folder, ending and one known suffix: ``a_cal.fits.gz`` gives ``a``."""
     name = bare_name(filename)

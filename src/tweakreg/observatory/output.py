@@ -72,13 +72,16 @@ def plan_outputs(
         The metadata of an exposure have what a FITS header cannot hold.
     """
     sources = [library.member_path(index) for index in range(len(library))]
-    names = [stem(source) for source in sources]
-    if output_file and len(names) == 1:
-        names = [stem(output_file)]
-    outputs = [directory / f"{name}_{suffix}{ending}" for name in names]
+    named = [Path(output_file)] if output_file and len(sources) == 1 else sources
+    missions = library.missions
+    endings = [ending if ending in mission.ENDINGS else mission.ENDINGS[0] for mission in missions]
+    outputs = [
+        directory / mission.output_name(name, suffix, end)
+        for mission, name, end in zip(missions, named, endings, strict=True)
+    ]
     association = association_name(library, suffix, output_file)
     for name in [*(output.name for output in outputs), *([association] if association else [])]:
-        _check_name(name, ending)
+        _check_name(name)
     inputs = {source.resolve() for source in sources if exists(source)}
     seen: dict[Path, Path] = {}
     for source, output in zip(sources, outputs, strict=True):
@@ -94,18 +97,17 @@ def plan_outputs(
         seen[output] = source
     if association and library.asn_path and (directory / association).resolve() == library.asn_path.resolve():
         raise OutputError(f"the result would replace the input {library.asn_path}: set output_dir or suffix")
-    if ending == ".fits":
-        library.check_headers()
+    library.check_savable(endings)
     return outputs
 
 
-def _check_name(name: str, ending: str) -> None:
+def _check_name(name: str) -> None:
     """Refuse the name of a result that no file, or no FITS header, can have."""
     if len(os.fsencode(name)) > _LONGEST:
         raise OutputError(f"the name {name[:40]}... of a result is too long: rename the exposure, or set suffix")
     if not name.isprintable():
         raise OutputError(f"the name {name!r} of a result has letters that do not show: rename the exposure")
-    if ending == ".fits" and name.endswith(ending) and not name.isascii():
+    if name.endswith(".fits") and not name.isascii():
         raise OutputError(f"a FITS header cannot hold the name {name}: rename it, or set output_ext to .asdf")
 
 

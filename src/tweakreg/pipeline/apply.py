@@ -7,21 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from tweakreg.errors import WCSError
-from tweakreg.observatory.exposure import ExposureImage, ExposureState, OpenImage
+from tweakreg.observatory.exposure import ExposureImage, OpenImage
 from tweakreg.observatory.library import ModelLibrary
-from tweakreg.observatory.missions import image_of
+from tweakreg.observatory.missions import images_of
 from tweakreg.parameters import Config
 from tweakreg.pipeline.result import Change, ImageResult
 from tweakreg.progress import progress
 from tweakreg.records import Alignment, Detail, Outcome, StageResult
 from tweakreg.report.lines import run_lines
-from tweakreg.results.record import KEYWORDS, Origins, image_record, keywords, not_alignable
+from tweakreg.results.record import KEYWORDS, Origins, fit_quality, image_record, keywords, not_alignable
 from tweakreg.results.tree import to_tree
 
 log = logging.getLogger(__name__)
-
-#: A WCS that is tied to a reference catalog is called this and the value of abs_refcat, as the JWST step does.
-_WCS_NAME = "FIT-LVL3-"
 
 Results = tuple[StageResult, StageResult]
 
@@ -96,15 +93,16 @@ def apply(
     """
     recording = recording or Recording()
     done = []
-    with library, library.quick_collection(), progress(len(exposures), "corrections") as count:
-        for index, exposure in enumerate(exposures):
+    with library, library.quick_collection(), progress(len(library), "corrections") as count:
+        for index in range(len(library)):
             model = library.borrow(index)
             filename = None if recording.filenames is None else recording.filenames[index]
-            image = image_of(model, library.member_path(index))
-            result = _apply(image, exposure, alignment, config, recording.origins, filename)
+            mine = [exposure for exposure in exposures if exposure.member == index]
+            for image, exposure in zip(images_of(model, library.member_path(index)), mine, strict=True):
+                done.append(_apply(image, exposure, alignment, config, recording.origins, filename))
+                del image
             library.put_back(model, index, changed=True)
-            del model, image
-            done.append(result)
+            del model
             count()
     for good, line in run_lines([each.record for each in done]):
         log.log(logging.INFO if good else logging.WARNING, "%s", line)
@@ -120,7 +118,7 @@ def _apply(
     filename: str | None,
 ) -> ImageResult:
     """Correct one image, and write into it what became of it."""
-    before = image.state()
+    before, identity = image.state() if config.save_correction else None, image.identity
     results = results_of(exposure, alignment, absolute=config.absolute is not None)
     changed = False
     if not config.dry_run:
@@ -128,6 +126,7 @@ def _apply(
     record = image_record(exposure, results, alignment, origins, config)
     image.write_result(to_tree(record))
     if not config.dry_run:
+        image.write_fit(fit_quality(record))
         image.write_keywords(keywords(record, image.wcs_name), KEYWORDS)
         image.write_status(record.status)
         image.write_names(exposure.catalog_name, filename)
@@ -137,12 +136,10 @@ def _apply(
         relative=results[0],
         absolute=results[1],
         total=alignment.corrections.get(exposure.key),
-        change=_change_of(image, before) if changed else None,
+        change=Change(before=before, before_identity=identity, after_identity=image.identity, wcs_name=image.wcs_name)
+        if changed
+        else None,
     )
-
-
-def _change_of(image: OpenImage, before: ExposureState) -> Change:
-    return Change(before=before, after=image.wcs, wcs_name=image.wcs_name)
 
 
 def _change(
@@ -180,10 +177,8 @@ def _wcs_name(
         return config.wcsname
     if results[1].outcome is Outcome.ALIGNED and config.reference is not None:
         used = "" if alignment.reference is None else alignment.reference.name
-        return _WCS_NAME + config.reference.name_of(used)
-    if not alignment.corrections[exposure.key].is_identity and image.wcs_name.startswith(_WCS_NAME):
-        return ""  # an earlier alignment to a catalog does not hold any more
-    return None
+        return image.fitted_name(config.reference.name_of(used))
+    return None if alignment.corrections[exposure.key].is_identity else image.fitted_name(None)
 
 
 def _update_sip(image: OpenImage, config: Config) -> None:

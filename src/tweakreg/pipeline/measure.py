@@ -18,7 +18,7 @@ from tweakreg.find.trails import trails
 from tweakreg.observatory.catalogs import custom_catalogs, own_catalog
 from tweakreg.observatory.exposure import ExposureImage, OpenImage
 from tweakreg.observatory.library import ModelLibrary
-from tweakreg.observatory.missions import image_of, opened
+from tweakreg.observatory.missions import images_of, opened
 from tweakreg.observatory.names import bare_name
 from tweakreg.parameters import Config
 from tweakreg.plane import Bools
@@ -81,16 +81,17 @@ def measure(library: ModelLibrary, config: Config) -> Measured:
     measured: list[_Image] = []
     with library, library.quick_collection(), progress(len(tasks), "sources") as count:
 
-        def here(task: _Task) -> _Image:
+        def here(task: _Task) -> list[_Image]:
             model = library.borrow(task.index)
-            result = _measure(image_of(model, task.path), task)
+            result = [_measure(image, task) for image in images_of(model, task.path)]
             # Nothing is changed, so that an exposure on disk is written once only.
             library.put_back(model, task.index, changed=False)
             return result
 
-        for each in share_out(tasks, here, _measure_file, workers):
-            _log_sources(each, config)
-            measured.append(each)
+        for images in share_out(tasks, here, _measure_file, workers):
+            for each in images:
+                _log_sources(each, config)
+            measured += images
             count()
     by_user = {index for index, each in enumerate(measured) if each.custom is not None}
     exposures = _without_artefacts([each.exposure for each in measured], by_user, config.relative.minobj)
@@ -141,14 +142,20 @@ class _Image:
     n_outside: int = 0
 
 
-def _measure_file(task: _Task) -> _Image:
-    """As `_measure`, in a process that does not have the library."""
-    with opened(task.path) as image:
-        return _measure(image, task)
+def _measure_file(task: _Task) -> list[_Image]:
+    """As `_measure`, of all images of a file, in a process that does not have the library."""
+    with opened(task.path) as images:
+        return [_measure(image, task) for image in images]
 
 
 def _measure(image: OpenImage, task: _Task) -> _Image:
-    """Find or read the sources of one exposure."""
+    """Find or read the sources of one image."""
+    measured = _sources(image, task)
+    return replace(measured, exposure=replace(measured.exposure, member=task.index))
+
+
+def _sources(image: OpenImage, task: _Task) -> _Image:
+    """What is measured of one image, whichever member it belongs to."""
     config = task.config
     custom = task.custom
     if config.use_custom_catalogs and not task.listed:
@@ -156,11 +163,12 @@ def _measure(image: OpenImage, task: _Task) -> _Image:
     if config.restart:
         image = image.uncorrected()
     if image.unfit is not None:
-        refused = ExposureImage.refused(image, task.group, *image.unfit)
+        refused = ExposureImage.refused(image, task.group + image.subgroup, *image.unfit)
         return _Image(exposure=refused, catalog=refused.catalog, custom=custom)
     pixels, n_outside, limits = None, 0, config.source_selection
     if custom is None or config.draws:
-        pixels = image.pixels(errors=custom is None and config.find.starfinder == "segmentation")
+        errors = custom is None and config.find.starfinder == "segmentation"
+        pixels = image.pixels(errors=errors, dqbits=config.dqbits)
     if custom is not None:
         catalog, n_outside = _read_custom(custom, image, config)
     else:
@@ -170,7 +178,7 @@ def _measure(image: OpenImage, task: _Task) -> _Image:
     if config.save_catalogs:
         catalog = _with_sky(catalog, image)
     group = task.group if task.grouped else _part(task, image, config.group_by)
-    exposure = replace(image.measured(catalog, group, _new_catalog_name(custom, task)), note=catalog.note)
+    exposure = replace(image.measured(catalog, group, _new_catalog_name(custom, image, task)), note=catalog.note)
     if config.absolute is not None and config.abs_group_by != "exposure":
         exposure = replace(exposure, tied_as=_part(task, image, config.abs_group_by))
     if custom is None and pixels is not None and not exposure.problem:
@@ -190,9 +198,10 @@ def _with_sky(catalog: SourceCatalog, image: OpenImage) -> SourceCatalog:
 
 def _part(task: _Task, image: OpenImage, by: str) -> str:
     """The exposure of an image, or what is aligned of it on its own."""
+    group = task.group + image.subgroup
     if by == "detector":
-        return f"{task.group}_{image.detector.lower()}"
-    return f"{task.group}_{image.name}_{task.index}" if by == "image" else task.group
+        return f"{group}_{image.detector.lower()}"
+    return f"{group}_{image.name}_{task.index}" if by == "image" else group
 
 
 def _read_custom(path: Path, image: OpenImage, config: Config) -> tuple[SourceCatalog, int]:
@@ -204,12 +213,12 @@ def _read_custom(path: Path, image: OpenImage, config: Config) -> tuple[SourceCa
     return catalog, len(everything) - len(catalog)
 
 
-def _new_catalog_name(custom: Path | None, task: _Task) -> str | None:
+def _new_catalog_name(custom: Path | None, image: OpenImage, task: _Task) -> str | None:
     """What the exposure will say of its catalog: empty to clear it, None to leave it."""
     if custom is not None:
         return str(custom)
     if task.config.save_catalogs:
-        return catalog_file(bare_name(task.path), task.config)
+        return catalog_file(image.name, task.config)
     return "" if task.listed else None
 
 

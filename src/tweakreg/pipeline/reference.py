@@ -13,7 +13,7 @@ from tweakreg.files import check_writable, expanded, staging
 from tweakreg.find.custom import read_catalog
 from tweakreg.find.finders import find_sources
 from tweakreg.observatory.library import ModelLibrary
-from tweakreg.observatory.missions import opened
+from tweakreg.observatory.missions import only_one, opened
 from tweakreg.plane import Floats
 from tweakreg.progress import progress
 from tweakreg.records import FindConfig, ReferenceCatalog, magnitudes
@@ -78,7 +78,8 @@ class Reference:
     def _of_image(self) -> ReferenceCatalog:
         """The sources of an image with the right coordinates, or those of a catalog of it."""
         path, selection = Path(self.request.image), self.request.selection
-        with opened(path) as image:
+        with opened(path) as images:
+            image = only_one(images, path)
             if self.request.names:
                 table = expanded(self.request.names[0])
                 found = read_catalog(table, table.name, selection, parameters=("refxcol", "refycol", "rfluxcol"))
@@ -139,8 +140,8 @@ def write_bundle(inputs: list[Path], output: Path, catalog: str, margin: float, 
     footprints = []
     with progress(len(library), "footprints") as count:
         for index in range(len(library)):
-            with opened(library.member_path(index)) as image:
-                footprints.append(image.footprint())
+            with opened(library.member_path(index)) as images:
+                footprints += [image.footprint() for image in images]
             count()
     table = fetch(catalog, cones(footprints, margin / 3600.0), patience, None)
     if len(table) == 0:

@@ -25,16 +25,17 @@ class Change:
 
     Attributes
     ----------
-    before : ExposureState
-        WCS, status and result as they were.
-    after : object
-        The new WCS, of the mission's kind.
+    before : ExposureState or None
+        WCS, status and result as they were; kept for a correction that is to be saved.
+    before_identity, after_identity : str
+        Tell the old and the new WCS from others; see `tweakreg.observatory.exposure.OpenImage`.
     wcs_name : str
-        Its name.
+        Name of the new WCS.
     """
 
-    before: ExposureState
-    after: Any
+    before: ExposureState | None
+    before_identity: str
+    after_identity: str
     wcs_name: str
 
 

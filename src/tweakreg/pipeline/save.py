@@ -26,7 +26,6 @@ from tweakreg.reference.table import table_of
 from tweakreg.report import page, plots
 from tweakreg.report.tables import reference_table, summary_table
 from tweakreg.report.views import ImageView
-from tweakreg.wcs.identity import wcs_hash
 from tweakreg.workers import share_out
 
 log = logging.getLogger(__name__)
@@ -132,11 +131,11 @@ def _correction(group: str, images: list[ImageResult], run: Run) -> Correction:
             name=each.name,
             detector=each.exposure.detector,
             before=each.change.before,
-            wcs_hash=wcs_hash(each.change.before.wcs),
-            corrected_hash=wcs_hash(each.change.after),
+            wcs_hash=each.change.before_identity,
+            corrected_hash=each.change.after_identity,
         )
         for each in images
-        if each.change is not None
+        if each.change is not None and each.change.before is not None
     )
     first = images[0]
     assert first.change is not None

@@ -1,7 +1,7 @@
 """The records that pass between the rooms of the package."""
 
 from tweakreg.plane import TangentPlane
-from tweakreg.records.alignment import GROUP, Alignment, Fit, Match, OffsetPeak, Pattern, StageResult
+from tweakreg.records.alignment import GROUP, Alignment, Fit, FitQuality, Match, OffsetPeak, Pattern, StageResult
 from tweakreg.records.catalogs import (
     EpochCatalog,
     PlacedCatalog,
@@ -25,6 +25,7 @@ __all__ = [
     "EpochCatalog",
     "FindConfig",
     "Fit",
+    "FitQuality",
     "Match",
     "OffsetPeak",
     "Outcome",

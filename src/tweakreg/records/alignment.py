@@ -81,6 +81,37 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FitQuality:
+    """How well a WCS was fitted, as files of the missions have it.
+
+    Attributes
+    ----------
+    catalog : str
+        To which it is tied; empty where it is tied to other exposures alone.
+    geometry : str
+        'shift', 'rshift', 'rscale' or 'general'.
+    correction : Affine
+        What was done to the WCS, both stages together.
+    plane : TangentPlane
+        Of the correction.
+    n_used : int
+        Pairs.
+    rms, mae, rms_ra, rms_dec : float
+        Of the residuals, mas.
+    """
+
+    catalog: str
+    geometry: str
+    correction: Affine
+    plane: TangentPlane
+    n_used: int
+    rms: float
+    mae: float
+    rms_ra: float
+    rms_dec: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fit:
     """A transformation fitted to matched stars.
 

@@ -13,7 +13,18 @@ import numpy as np
 from tweakreg.observatory.exposure import ExposureImage
 from tweakreg.parameters import Config
 from tweakreg.plane import MAS_PER_ARCSEC, Floats, TangentPlane
-from tweakreg.records import Affine, Alignment, Detail, Outcome, Stage, StageResult, Status, for_stage, status
+from tweakreg.records import (
+    Affine,
+    Alignment,
+    Detail,
+    FitQuality,
+    Outcome,
+    Stage,
+    StageResult,
+    Status,
+    for_stage,
+    status,
+)
 
 #: Covariances are of (m11, m12, m21, m22, s1, s2), the shift in mas.
 _TO_MAS = np.array([1.0, 1.0, 1.0, 1.0, MAS_PER_ARCSEC, MAS_PER_ARCSEC])
@@ -424,6 +435,25 @@ def _pair(values: Floats) -> Pair:
 
 #: Keywords that `keywords` may give; an earlier alignment's are removed.
 KEYWORDS = ("WCSNAME", "NMATCHES", "RMS_RA", "RMS_DEC", "FITGEOM")
+
+
+def fit_quality(record: ImageRecord) -> FitQuality | None:
+    """How well the WCS of an image was fitted; None where it was not."""
+    fit, done = record.deciding.aligned, record.correction
+    if fit is None or done is None:
+        return None
+    tied = record.deciding.stage is Stage.ABSOLUTE
+    return FitQuality(
+        catalog=record.deciding.matched_with if tied else "",
+        geometry=fit.geometry,
+        correction=done.affine,
+        plane=record.plane,
+        n_used=fit.n_used,
+        rms=fit.rms,
+        mae=fit.mae,
+        rms_ra=fit.rms_ra,
+        rms_dec=fit.rms_dec,
+    )
 
 
 def keywords(record: ImageRecord | None, wcs_name: str) -> list[list[Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tweakreg.errors import InputError
-from tweakreg.observatory.missions import result_tree
+from tweakreg.observatory.missions import result_trees
 from tweakreg.plane import TangentPlane
 from tweakreg.records import Outcome, Stage, Status, for_stage
 from tweakreg.results.record import (
@@ -190,13 +190,15 @@ def _transformation_of(tree: Mapping[str, Any]) -> Transformation:
     )
 
 
-def read_result(exposure: Any) -> Tree:
+def read_result(exposure: Any, image: int = 0) -> Tree:
     """The result of an alignment that an exposure carries.
 
     Parameters
     ----------
     exposure : str, Path or datamodel
         Where it is sought.
+    image : int
+        Which of its images, where it holds several, counted from 0.
 
     Returns
     -------
@@ -208,9 +210,12 @@ def read_result(exposure: Any) -> Tree:
     InputError
         It carries none, or one that does not follow the schema.
     """
-    tree = result_tree(exposure)
+    trees = result_trees(exposure)
+    name = exposure if isinstance(exposure, str) else getattr(getattr(exposure, "meta", None), "filename", exposure)
+    if not 0 <= image < len(trees):
+        raise InputError(name, f"carries results of {len(trees)} images: image = {image} is not one of them")
+    tree = trees[image]
     problem = violation(tree, "fit_result")
     if problem is not None:
-        name = exposure if isinstance(exposure, str) else getattr(getattr(exposure, "meta", None), "filename", exposure)
         raise InputError(name, f"meta.tweakreg does not follow the schema: {problem.json_path}: {problem.message}")
     return tree
