@@ -198,12 +198,13 @@ class OpenImage(Protocol):
     ----------
     name : str
         Of the exposure, without folder and ending.
-    wcs : object
-        Of the mission's kind; for others it is something to be kept and given back.
     """
 
     name: str
-    wcs: Any
+
+    @property
+    def wcs(self) -> Any:
+        """Of the mission's kind; for others it is something to be kept and given back."""
 
     @property
     def detector(self) -> str:
@@ -277,8 +278,8 @@ class OpenImage(Protocol):
     def set_wcs(self, wcs: Any) -> None:
         """Give it a WCS, and an S_REGION to match."""
 
-    def fitted_name(self, catalog: str | None) -> str | None:
-        """Name of a WCS that is tied to a catalog, or to other exposures alone; None for the one it has."""
+    def fitted_name(self, catalog: str | None, *, alone: bool = False) -> str | None:
+        """Name of a WCS tied to a catalog, `alone` or with others, or to others only; None for the one it has."""
 
     def correct(self, correction: Affine, plane: TangentPlane, wcs_name: str | None) -> None:
         """Correct the WCS, and S_REGION; None keeps the name of the WCS."""

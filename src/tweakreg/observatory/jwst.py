@@ -296,7 +296,7 @@ class JwstImage:
         meta = self._model.meta
         return ExposureState(wcs=meta.wcs, status=str(meta.cal_step.tweakreg or ""), result=read_tree(self._model))
 
-    def fitted_name(self, catalog: str | None) -> str | None:
+    def fitted_name(self, catalog: str | None, *, alone: bool = False) -> str | None:
         """As the JWST step calls it; an earlier tie to a catalog does not hold once the WCS has changed."""
         if catalog is not None:
             return _WCS_NAME + catalog

@@ -177,7 +177,8 @@ def _wcs_name(
         return config.wcsname
     if results[1].outcome is Outcome.ALIGNED and config.reference is not None:
         used = "" if alignment.reference is None else alignment.reference.name
-        return image.fitted_name(config.reference.name_of(used))
+        alone = not alignment.relative[exposure.key].outcome.succeeded
+        return image.fitted_name(config.reference.name_of(used), alone=alone)
     return None if alignment.corrections[exposure.key].is_identity else image.fitted_name(None)
 
 

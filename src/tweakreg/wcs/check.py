@@ -32,6 +32,24 @@ def check_imaging(wcs: Any, bounds: Bounds) -> None:
     if (forward.n_inputs, forward.n_outputs) != (2, 2):
         numbers = f"{forward.n_inputs} inputs and {forward.n_outputs} outputs"
         raise WCSError(f"its WCS has {numbers}, that of an image has two of each")
+    check_places(wcs, bounds)
+
+
+def check_places(wcs: Any, bounds: Bounds) -> None:
+    """As `check_imaging`, for a WCS whose axes are known.
+
+    Parameters
+    ----------
+    wcs : callable
+        From pixels to the sky.
+    bounds : Bounds
+        Outer edges of the pixels for which it is valid.
+
+    Raises
+    ------
+    WCSError
+        It cannot be evaluated, gives NaN, or puts all pixels at one place.
+    """
     if not np.isfinite(bounds).all() or min(high - low for low, high in bounds) <= 0.0:
         raise WCSError(f"the bounding box of its WCS holds no pixels of it: {bounds}")
     x, y = (grid.ravel() for grid in np.meshgrid(*(np.linspace(low, high, 3) for low, high in bounds)))
