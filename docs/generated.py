@@ -3,9 +3,9 @@
 import tomllib
 
 from numpy.ma import masked
-from tweakreg.pars.generate import read_table
 
 from tweakreg.parameters import parameter_groups
+from tweakreg.pars.generate import read_table
 from tweakreg.records import Outcome
 
 

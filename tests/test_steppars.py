@@ -17,12 +17,12 @@ import asdf
 import numpy as np
 import pytest
 from stpipe.config_parser import load_config_file
-from tweakreg.pars import generate
 
 from helpers import environment, run, strun
 from tweakreg import TweakRegStep, steppars
 from tweakreg.errors import ParameterFileError
 from tweakreg.parameters import make_config
+from tweakreg.pars import generate
 from tweakreg.spec import DEFAULTS
 
 TABLE = generate.read_table()

@@ -13,6 +13,9 @@ from astropy.table import Table
 
 from tweakreg.errors import CatalogError, first_line, printable
 from tweakreg.plane import Bools, Floats
+from tweakreg.tablefiles import DEC_NAMES as DEC_NAMES
+from tweakreg.tablefiles import PIXEL_NAMES as PIXEL_NAMES
+from tweakreg.tablefiles import RA_NAMES as RA_NAMES
 from tweakreg.tablefiles import listed
 from tweakreg.tablefiles import plain_column as plain_column
 from tweakreg.tablefiles import read_parquet as read_parquet
@@ -21,14 +24,6 @@ from tweakreg.tablefiles import write_parquet as write_parquet
 
 log = logging.getLogger(__name__)
 
-#: Usual names of right ascension and declination, degrees.
-RA_NAMES = (
-    "RA", "ra_icrs", "raj2000", "_raj2000", "ra_deg", "radeg", "ramean", "alpha_j2000", "alphawin_j2000",
-)  # fmt: skip
-DEC_NAMES = (
-    "DEC", "de_icrs", "dec_icrs", "dej2000", "decj2000", "_dej2000", "dec_deg", "decdeg", "dedeg", "decmean",
-    "delta_j2000", "deltawin_j2000",
-)  # fmt: skip
 #: Units, in lower case, that say hours of right ascension, and those that say nothing.
 _HOURS = ("h", "hr", "hrs", "hour", "hours", "hourangle")
 _NO_UNIT = ("", "none")

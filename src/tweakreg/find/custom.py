@@ -13,6 +13,7 @@ from tweakreg.errors import CatalogError
 from tweakreg.plane import Floats
 from tweakreg.records import Selection, SourceCatalog
 from tweakreg.tables import (
+    PIXEL_NAMES,
     RA_NAMES,
     chosen_column,
     find_column,
@@ -26,8 +27,6 @@ from tweakreg.tables import (
 log = logging.getLogger(__name__)
 
 ToPixels = Callable[[Floats, Floats], tuple[Floats, Floats]]
-
-_POSITION_COLUMNS = tuple((axis, f"{axis}centroid", f"{axis}_centroid") for axis in "xy")
 
 
 def read_catalog(
@@ -98,7 +97,7 @@ def _positions(
     if selection.units != "pixels":
         return sky_positions(table, path, chosen, parameters)
     columns = []
-    for given, parameter, names in zip(chosen, parameters, _POSITION_COLUMNS, strict=True):
+    for given, parameter, names in zip(chosen, parameters, PIXEL_NAMES, strict=True):
         column = chosen_column(table, path, given, parameter) or find_column(table, path, names)
         if column is None:
             origin = "and pixel_origin = 1 if it counts pixels from 1, as SExtractor, DAOPHOT and IRAF"
