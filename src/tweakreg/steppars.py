@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import threading
@@ -12,11 +11,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from tweakreg.errors import ParameterFileError, first_line
+from tweakreg.errors import ParameterFileError, first_line, logger
 from tweakreg.process import within
 from tweakreg.spec import DEFAULTS
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 #: Says where parameter reference files come from.
 VARIABLE = "TWEAKREG_PARS"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from astropy.table import Table
 
-from tweakreg.errors import CatalogError
+from tweakreg.errors import CatalogError, logger
 from tweakreg.plane import Floats
 from tweakreg.records import Selection, SourceCatalog
 from tweakreg.tables import (
@@ -24,7 +23,7 @@ from tweakreg.tables import (
     sky_positions,
 )
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 ToPixels = Callable[[Floats, Floats], tuple[Floats, Floats]]
 

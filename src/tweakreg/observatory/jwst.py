@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from tweakreg.errors import InputError, WCSError, first_line
+from tweakreg.errors import InputError, WCSError, first_line, logger
 from tweakreg.observatory.exposure import ExposureImage, ExposureState, plain
 from tweakreg.observatory.header import held
 from tweakreg.plane import Floats, TangentPlane
@@ -18,7 +17,7 @@ from tweakreg.wcs.corrector import TelescopeAngles, check_wcs, correct, is_corre
 from tweakreg.wcs.footprint import Bounds, pixel_bounds, pixel_scale, s_region, sky, to_pixels, vertices
 from tweakreg.wcs.sip import approximate, is_sip_keyword
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 #: How far detectors typically are from where the files have them, mas per axis: of NIRCam's short-wavelength ones in
 #: CEERS, against the published solution of each detector.
