@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from math import prod
 from typing import IO, Any
 
 #: Where asdf has numbers of axes, and how many a WCS may have.
@@ -11,6 +12,11 @@ _AXES = ("mapping", "n_inputs", "n_outputs", "n_dims")
 _MOST_AXES = 100
 #: HDUs of a FITS file: far more than two for each detector of any camera.
 _MOST_HDUS = 2000
+#: Bytes; see the FITS standard, section 3.1. A header of some 13,000 cards is none.
+_FITS_BLOCK = 2880
+_LONGEST_HEADER = 1 << 20
+_END_CARD = re.compile(rb"END(?![A-Z0-9_-])")
+_SIZE_CARD = re.compile(rb"(?<![A-Z0-9_-])(BITPIX|NAXIS\d{0,3}|PCOUNT|GCOUNT) *= *(-?\d{1,18})(?!\d)")
 #: Bytes of the text of an ASDF file.
 _LONGEST_TREE = 64 << 20
 _BLOCK = b"\xd3BLK"
@@ -26,6 +32,50 @@ _FEW_AXES = re.compile(
 
 class EndlessError(ValueError):
     """What a file would have its readers do has no end, or nearly none."""
+
+
+def check_headers(file: IO[bytes]) -> None:
+    """Refuse a FITS file with a header of any length, before astropy looks for its end; the file is rewound.
+
+    Parameters
+    ----------
+    file : file
+        Open for reading bytes, not packed.
+
+    Raises
+    ------
+    EndlessError
+        A header is longer than any.
+    """
+    size: int | None = 0
+    while size is not None and file.read(1):
+        file.seek(-1, 1)
+        if (size := _size_of_data(_header(file))) is not None:
+            file.seek(size + -size % _FITS_BLOCK, 1)
+    file.seek(0)
+
+
+def _header(file: IO[bytes]) -> bytes:
+    """One header, to its end or that of the file."""
+    header = bytearray()
+    while block := file.read(_FITS_BLOCK):
+        header += block
+        if any(_END_CARD.match(block, card) for card in range(0, len(block), 80)):
+            break
+        if len(header) > _LONGEST_HEADER:
+            raise EndlessError(f"a header is longer than {_LONGEST_HEADER >> 20} MB")
+    return bytes(header)
+
+
+def _size_of_data(header: bytes) -> int | None:
+    """Bytes behind a header, without what fills the last block; None if it does not say."""
+    said = {key: int(value) for key, value in reversed(_SIZE_CARD.findall(header))}
+    axes = [said.get(b"NAXIS%d" % (axis + 1), -1) for axis in range(min(said.get(b"NAXIS", -1), 999))]
+    if b"NAXIS" not in said or b"BITPIX" not in said or min(axes, default=0) < 0:
+        return None
+    number = prod(axes) if axes else 0
+    size = abs(said[b"BITPIX"]) // 8 * said.get(b"GCOUNT", 1) * (said.get(b"PCOUNT", 0) + number)
+    return size if 0 <= size < 1 << 62 else None
 
 
 def hdus_in_turn(hdus: Any) -> Iterator[Any]:

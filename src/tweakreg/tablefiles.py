@@ -16,7 +16,7 @@ import numpy as np
 from astropy.table import Table
 
 from tweakreg.errors import CatalogError, first_line
-from tweakreg.guards import hdus_in_turn
+from tweakreg.guards import check_headers, hdus_in_turn
 from tweakreg.process import silenced
 from tweakreg.tabletrees import read_asdf, read_hdf5
 
@@ -177,6 +177,7 @@ def _read_fits(file: IO[bytes], path: Path) -> Table:
 
     size = file.seek(0, 2)
     file.seek(0)
+    check_headers(file)
     with fits.open(file, memmap=False, lazy_load_hdus=True) as opened:
         hdus = list(hdus_in_turn(opened))
         tables = [hdu for hdu in hdus if isinstance(hdu, (fits.BinTableHDU, fits.TableHDU))]

@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path
 
 from tweakreg.errors import InputError, first_line
-from tweakreg.guards import EndlessError, check_tree, hdus_in_turn, tree_text
+from tweakreg.guards import EndlessError, check_headers, check_tree, hdus_in_turn, tree_text
 from tweakreg.process import recorded
 
 _AGAIN = "the download is broken: fetch the file again"
@@ -76,6 +76,10 @@ def _needed_size(path: str | Path, size: int) -> int:
     from astropy.io import fits
 
     try:
+        with Path(path).open("rb") as file:
+            packed = file.read(2) == _GZIP
+        with gzip.open(path) if packed else Path(path).open("rb") as file:
+            check_headers(file)
         with recorded(), fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
             for last in hdus_in_turn(hdus):
                 if last.name == "ASDF" and last.data is not None:
