@@ -15,6 +15,7 @@ _MOST_HDUS = 2000
 #: Bytes; see the FITS standard, section 3.1. A header of some 13,000 cards is none.
 _FITS_BLOCK = 2880
 _LONGEST_HEADER = 1 << 20
+_MOST_HEADERS = 4 << 20
 _END_CARD = re.compile(rb"END(?![A-Z0-9_-])")
 _SIZE_CARD = re.compile(rb"(?<![A-Z0-9_-])(BITPIX|NAXIS\d{0,3}|PCOUNT|GCOUNT) *= *(-?\d{1,18})(?!\d)")
 #: Bytes of the text of an ASDF file.
@@ -45,12 +46,17 @@ def check_headers(file: IO[bytes]) -> None:
     Raises
     ------
     EndlessError
-        A header is longer than any.
+        A header, or all of them, is longer than any.
     """
+    total = 0
     size: int | None = 0
     while size is not None and file.read(1):
         file.seek(-1, 1)
-        if (size := _size_of_data(_header(file))) is not None:
+        header = _header(file)
+        total += len(header)
+        if total > _MOST_HEADERS:
+            raise EndlessError(f"its headers are longer than {_MOST_HEADERS >> 20} MB")
+        if (size := _size_of_data(header)) is not None:
             file.seek(size + -size % _FITS_BLOCK, 1)
     file.seek(0)
 

@@ -6,6 +6,7 @@ import gzip
 import io
 import zlib
 from pathlib import Path
+from typing import Any
 
 from tweakreg.errors import InputError, first_line
 from tweakreg.guards import EndlessError, check_headers, check_tree, hdus_in_turn, tree_text
@@ -78,7 +79,8 @@ def _needed_size(path: str | Path, size: int) -> int:
     try:
         with Path(path).open("rb") as file:
             packed = file.read(2) == _GZIP
-        with gzip.open(path) if packed else Path(path).open("rb") as file:
+        opener: Any = gzip.open if packed else open
+        with opener(path, "rb") as file:
             check_headers(file)
         with recorded(), fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
             for last in hdus_in_turn(hdus):
