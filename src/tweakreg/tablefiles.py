@@ -283,6 +283,8 @@ def _read_text(file: IO[bytes], path: Path) -> Table:
         return _parsed(text, "daophot")
     if _DAOPHOT.match(first):
         return _parsed(text.lstrip().split("\n", 2)[2], "no_header")
+    if _PAGE.match(text):
+        return _parsed(text, "html")
     if _BYTE_BY_BYTE in text[:_TRIED]:
         return _parsed(text, "cds")
     numbered = _SEXTRACTOR.match(first)
@@ -339,8 +341,6 @@ def _found_kind(text: str) -> tuple[str, dict[str, Any]]:
     """Format and options of a text, of which only the beginning is tried: some formats take the square of the time."""
     from astropy.io import ascii
 
-    if _PAGE.match(text):
-        return "html", {}
     if _TABLE.search(text, 0, _TRIED):  # of this astropy would make a page
         return "basic", {}
     end = text.rfind("\n", 0, _TRIED) + 1 or text.index("\n") + 1

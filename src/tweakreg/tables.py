@@ -270,7 +270,7 @@ def _usual_angles(text: Any, unit: str) -> tuple[Floats, Bools]:
     )
     hours = (letter == "h") | ((letter == "") & (unit == "hourangle"))
     value = np.where(hours, 15.0, 1.0) * (whole + minutes / 60.0 + seconds / 3600.0)
-    good = (minutes < 60.0) & (seconds < 60.0)
+    good = (minutes < 60.0) & (seconds < 60.0) & ~(hours & (whole >= 24.0))
     result[np.array(rows)[good]] = np.where(sign == "-", -value, value)[good]
     left[np.array(rows)[good]] = False
     return result, left
