@@ -31,9 +31,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import asdf
 import numpy as np
 from astropy.io import fits
 from astropy.table import Table
@@ -45,6 +47,7 @@ from tweakreg.find.custom import read_catalog
 from tweakreg.observatory.association import load_association
 from tweakreg.observatory.catalogs import read_catfile
 from tweakreg.observatory.exposure import ExposureState
+from tweakreg.observatory.missions import opened
 from tweakreg.parameters import checked, make_config
 from tweakreg.plane import TangentPlane
 from tweakreg.records import Affine
@@ -119,6 +122,9 @@ def written(made: Table, folder: Path) -> dict[str, bytes]:
     for ending, name in formats.items():
         made.write(folder / f"t.{ending}", format=name, overwrite=True)
     write_parquet(made, folder / "t.parquet")
+    asdf.AsdfFile({"data": made}).write_to(folder / "t.asdf")
+    if find_spec("h5py"):
+        made.write(folder / "t.h5", path="t", overwrite=True)
     header = fits.Header([("SIMPLE", True), ("BITPIX", 8), ("NAXIS", 0), ("EXTEND", True)])
     text = header.tostring()
     text_table = fits.BinTableHDU.from_columns(
@@ -141,6 +147,22 @@ def correction(folder: Path) -> bytes:
     )
     write_correction(made, folder / "c.asdf")
     return (folder / "c.asdf").read_bytes()
+
+
+def exposures(folder: Path) -> dict[str, bytes]:
+    """An exposure without pixels, as FITS and ASDF."""
+    scene = make_scene(size=64, n_stars=5, detectors=("NRCA1",), n_visits=1, seed=1)
+    model = make_model(scene, scene.exposures[0], pixels=False)
+    model.data = model.data[:4, :4]
+    for name in ("e_cal.fits", "e_cal.asdf"):
+        model.save(folder / name)
+    return {path.name: path.read_bytes() for path in folder.glob("e_cal.*")}
+
+
+def read_exposure(folder: Path, name: str) -> object:
+    """Open it, and read what an alignment would change."""
+    with opened(folder / name) as image:
+        return image.state()
 
 
 class Served(BaseHTTPRequestHandler):
@@ -199,22 +221,22 @@ def readers() -> dict[str, Reader]:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         stars, sources = written(table(sky=True), folder), written(table(sky=False), folder)
-        fitted = correction(folder)
+        fitted, images = correction(folder), exposures(folder)
     members = [{"expname": "a_cal.fits", "exptype": "science", "tweakreg_catalog": "t.ecsv", "group_id": "1"}]
     association = json.dumps({"asn_type": "image3", "products": [{"name": "p", "members": members}]}).encode()
     csv = stars["t.csv"]
     head = b"HTTP/1.0 200 OK\r\nContent-Type: text/csv\r\nContent-Length: %d\r\n%s\r\n"
-    packed = gzip.compress(csv)
+    packed = gzip.compress(csv, mtime=0)
     answers = {
         "plain": head % (len(csv), b"") + csv,
         "packed": head % (len(packed), b"Content-Encoding: gzip\r\n") + packed,
     }
     values = "searchrad: 2.0\n  kernel_fwhm: 2.5\n  brightest: 100\n  kron_params: [2.5, 1.4]\n  wcsname: abc\n"
     cfg = 'name = "t"\nclass = "tweakreg.TweakRegStep"\n' + values.replace(": ", " = ").replace("\n  ", "\n")
-    asdf = (
+    parameters = (
         f"#ASDF 1.0.0\n#ASDF_STANDARD 1.5.0\n%YAML 1.1\n---\nclass: tweakreg.TweakRegStep\nparameters:\n  {values}...\n"
     )
-    pars = {"p.asdf": asdf.encode(), "p.cfg": cfg.encode(), "p.json": association, "p.yaml": values.encode()}
+    pars = {"p.asdf": parameters.encode(), "p.cfg": cfg.encode(), "p.json": association, "p.yaml": values.encode()}
     rules = files("tweakreg.pars") / "jwst_nircam_pars-tweakregstep.rmap"
     hats = {
         "hats.properties": b"#HATS catalog\nhats_col_ra=ra\nhats_col_dec=dec\nhats_npix_suffix=.parquet\n",
@@ -232,6 +254,7 @@ def readers() -> dict[str, Reader]:
         "parameters": Reader(files=pars, read=lambda folder, name: read_parameters(folder / name, DEFAULTS)),
         "rmap": Reader(files={rules.name: rules.read_bytes()}, read=rmap_read),
         "correction": Reader(files={"c.asdf": fitted}, read=lambda folder, name: read_correction(folder / name)),
+        "exposure": Reader(files=images, read=read_exposure),
         "service": Reader(files=answers, read=ask_service),
         "cache": Reader(files={"k.parquet": stars["t.parquet"]}, read=ask_cache),
         "hats": Reader(files=hats, read=read_hats),
@@ -261,7 +284,11 @@ def mutated(content: bytes, rng: np.random.Generator) -> bytes:
         lambda: content[:place] + part * int(rng.integers(2, 200)) + content[place:],
         lambda: content[:place] + content[place + len(part) :],
         lambda: content.decode("latin-1").encode("utf-16") if rng.random() < 0.5 else content.replace(b"a", b"\xe9"),
-        lambda: gzip.compress(content) if rng.random() < 0.5 else content[:place] + b"\x1b[2J\x00" + content[place:],
+        lambda: (
+            gzip.compress(content, mtime=0)
+            if rng.random() < 0.5
+            else content[:place] + b"\x1b[2J\x00" + content[place:]
+        ),
     ][kind - 6]()  # fmt: skip
 
 

@@ -7,11 +7,13 @@ import json
 
 import pytest
 from astropy.io import fits
+from stdatamodels.jwst import datamodels
 
 from helpers import look, write_association
 from tweakreg import ModelLibrary
 from tweakreg.errors import InputError
 from tweakreg.observatory.library import open_library
+from tweakreg.observatory.missions import open_model
 
 
 def test_groups_are_exposures(scene_files):
@@ -124,6 +126,20 @@ def test_what_is_no_exposure_is_refused(init):
     for make in (ModelLibrary, lambda each: open_library((each,), on_disk=False)):
         with pytest.raises(InputError):
             make(init)
+
+
+@pytest.mark.parametrize("ending", [".fits", ".asdf", ".fits.gz"])
+def test_an_exposure_with_a_transform_of_any_number_of_axes_is_refused(folder, names, ending, tmp_path):
+    """Each axis would be given a name, until the memory is full."""
+    path = tmp_path / f"bad_cal{ending}"
+    with datamodels.open(folder / names[0]) as model:
+        model.save(tmp_path / "good_cal.asdf")
+    good = (tmp_path / "good_cal.asdf" if ending == ".asdf" else folder / names[0]).read_bytes()
+    bad = good.replace(b"mapping: [0, 1, 0, 1]", b"mapping: [0, 9999999]")
+    assert bad != good
+    path.write_bytes(gzip.compress(bad) if ending == ".fits.gz" else bad)
+    with pytest.raises(InputError, match=r"bad_cal.*more than 100 axes"):
+        open_model(path)
 
 
 def broken(whole):

@@ -5,8 +5,10 @@ from __future__ import annotations
 import gc
 import threading
 import warnings
+from pathlib import Path
 
 from tweakreg import process
+from tweakreg.errors import logger
 
 
 def in_threads(work, number=8):
@@ -59,3 +61,11 @@ def test_what_one_run_froze_another_does_not_thaw():
     leave.set()
     thread.join()
     assert gc.get_freeze_count() == 0
+
+
+def test_no_log_line_has_codes_for_a_terminal(caplog):
+    """Names of files and products may hold them; every module has its logger from where they are spelled out."""
+    logger("tweakreg.somewhere").warning("%s: %d of %.1f", Path("a\x1b[2J.fits"), 1, 2.0)
+    assert caplog.messages == ["a\\x1b[2J.fits: 1 of 2.0"]
+    for path in Path(process.__file__).parent.rglob("*.py"):
+        assert path.name == "errors.py" or "= logging.getLogger" not in path.read_text(encoding="utf-8")

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from astropy import units as u
-from astropy.coordinates import SkyCoord
+from astropy.coordinates import Angle, SkyCoord
 from astropy.table import Table
 
 from catalogs import gaia_like, stars, taking
 from tweakreg.errors import CatalogError
 from tweakreg.reference.file import read_reference
 from tweakreg.reference.table import table_of
-from tweakreg.tables import write_parquet
+from tweakreg.tables import sky_positions, write_parquet
 
 
 @pytest.mark.parametrize(
@@ -229,3 +231,49 @@ def test_a_star_that_stands_twice_counts_once(tmp_path, caplog):
     assert "2 of 4 stars stand twice" in caplog.text
     Table({"RA": [0.0, 360.0, 1.0], "DEC": [1.0, 1.0, 1.0], "mag": [1.0, 1.0, 2.0]}).write(tmp_path / "b.ecsv")
     assert read_reference(tmp_path / "b.ecsv", taking(brightest=2)).ra == pytest.approx([0.0, 1.0])
+
+
+#: As the journals print it.
+MRT = """Title: Stars
+Authors: Nobody
+Table: Stars
+================================================================================
+Byte-by-byte Description of file: t.txt
+--------------------------------------------------------------------------------
+   Bytes Format Units   Label  Explanations
+--------------------------------------------------------------------------------
+   1-  2 I2     h       RAh    Hour of right ascension
+   4-  5 I2     min     RAm    Minute of right ascension
+   7- 11 F5.2   s       RAs    Second of right ascension
+  13     A1     ---     DE-    Sign of declination
+  14- 15 I2     deg     DEd    Degree of declination
+  17- 18 I2     arcmin  DEm    Arcminute of declination
+  20- 23 F4.1   arcsec  DEs    Arcsecond of declination
+--------------------------------------------------------------------------------
+05 20 24.00 -00 30 36.0
+05 21 00.00 +00 30 36.0
+05 21 00.00 -69 00 00.0
+"""
+
+
+def test_the_tables_of_journals(tmp_path):
+    (tmp_path / "a.txt").write_text(MRT)
+    found = read_reference(tmp_path / "a.txt")
+    assert found.ra == pytest.approx([80.1, 80.25, 80.25])
+    assert found.dec == pytest.approx([-0.51, 0.51, -69.0])
+    (tmp_path / "a.txt").write_text(MRT.replace("-69 00", "-69 99"))
+    with pytest.raises(CatalogError, match="column 'DEm' goes beyond 0 to 60"):
+        read_reference(tmp_path / "a.txt")
+
+
+def test_sexagesimal_columns_are_read_as_astropy_reads_them_and_at_once():
+    rng = np.random.default_rng(1)
+    parts = [rng.integers(0, most, 20_000) for most in (24, 60, 60_000)]
+    texts = [f"{h:02d}:{m:02d}:{s / 1000:06.3f}" for h, m, s in zip(*parts, strict=True)]
+    texts[:5] = ["-0 05 06.5", "+5h6m7.5s", "5d6m7s", "5:30", " 05:06:07 "]
+    table = Table({"RA": texts, "DEC": ["-00:00:36"] * len(texts)})
+    start = time.process_time()
+    ra, dec = sky_positions(table, "a", ("", ""), ("racol", "deccol"))
+    assert time.process_time() - start < 1.0
+    assert ra[:99] == pytest.approx(Angle(texts[:99], unit="hourangle").deg, rel=1e-14)
+    assert (dec == -0.01).all()

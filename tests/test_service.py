@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+import requests
 from astropy.table import Table
 
 from catalogs import write_hats
@@ -133,6 +134,28 @@ def test_every_fault_of_a_service_is_one_error_in_time(service, fault, monkeypat
         query_service("GAIADR3", HERE, Patience(timeout=1.0, retries=0))
     assert str(caught.value).isprintable()
     assert time.monotonic() - start < 4.0
+
+
+def test_no_answer_is_taken_from_http_where_https_was_asked(service, monkeypatch):
+    """A server that says that it was asked over https, for which it would need a certificate."""
+    service("")
+    get = requests.get
+
+    def asked(url, **options):
+        response = get(url.replace("https:", "http:"), **options)
+        response.url = response.url.replace("http:", "https:")
+        return response
+
+    monkeypatch.setattr(requests, "get", asked)
+    monkeypatch.setattr(Service, "do_GET", _send_to_http)
+    with pytest.raises(ServiceError, match=r"sends on from https to http://elsewhere.*not followed"):
+        query_service("GAIADR3", HERE, Patience(timeout=2.0, retries=0))
+
+
+def _send_to_http(self):
+    self.send_response(302)
+    self.send_header("Location", "http://elsewhere/")
+    self.end_headers()
 
 
 def test_a_service_is_asked_again(service):

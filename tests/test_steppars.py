@@ -240,11 +240,33 @@ def test_a_broken_rmap_is_no_reason_to_stop(tmp_path, caplog, damage):
     assert "cannot be applied" in caplog.text
 
 
+def test_lines_of_a_configuration_file_are_read_as_configobj_reads_them(tmp_path):
+    lines = [
+        "# c",
+        "sigma = 2  # c",
+        "'snr_threshold' = '3'",
+        "kron_params = 2.5, 1.4 # c",
+        "xcol = it's",
+        'ycol="a, b"',
+        "",
+    ]
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        (tmp_path / "p.cfg").write_text("\n".join(lines), encoding=encoding)
+        found = steppars.read_parameters(tmp_path / "p.cfg", [*DEFAULTS, "xcol", "ycol"])
+        assert found == {
+            "sigma": "2", "snr_threshold": "3", "kron_params": ["2.5", "1.4"], "xcol": "it's", "ycol": "a, b"
+        }  # fmt: skip
+
+
 def test_files_that_would_grow_without_limit(tmp_path):
     """References of values to values, arrays, and what is too large to be parameters."""
     path = tmp_path / "pars.cfg"
     path.write_text("name = x\nclass = tweakreg.TweakRegStep\nwcsname = %(xcol)s%(xcol)s\nxcol = aa\n")
     assert steppars.read_parameters(path, DEFAULTS)["wcsname"] == "%(xcol)s%(xcol)s"
+    for line in ("sigma = " + "2 ,  " * 60 + "'", "x" + " " * 2000 + "= 2", '{"a": [1, 2]}'):
+        path.write_text(f"name = x\n{line}\n")
+        with pytest.raises(ParameterFileError, match="line 2 of it is no 'name = value'"):
+            steppars.read_parameters(path, DEFAULTS)
     path.write_bytes(b"#" * (1 << 20) + b"\n")
     with pytest.raises(ParameterFileError, match="larger than 1 MB"):
         steppars.read_parameters(path, DEFAULTS)

@@ -6,9 +6,11 @@ import bz2
 import gzip
 import http.server
 import lzma
+import sys
 import threading
 from pathlib import Path
 
+import asdf
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -76,9 +78,9 @@ def test_the_sources_of_an_ldac_file(tmp_path, names):
         read_table(tmp_path / "two.cat")
 
 
-def _two_tables(path):
-    both = from_table(Table({"RA": [1.0]}))
-    both.resources[0].tables.append(from_table(Table({"info": [1]})).resources[0].tables[0])
+def _two_tables(path, second="info"):
+    both = from_table(Table({"RA": [1.0], "DEC": [2.0]}))
+    both.resources[0].tables.append(from_table(Table({second: [1], "DEC": [2]})).resources[0].tables[0])
     both.to_xml(str(path))
     return path.read_bytes()
 
@@ -95,7 +97,9 @@ def _two_tables(path):
         (lambda path: b"PAR1" + bytes(40), "Parquet magic bytes not found"),
         (lambda path: gzip.compress(STARS.encode() * 99)[:40], "cannot be unpacked"),
         (lambda path: b"1" * 2**22, "a line of it is longer"),
-        (_two_tables, "holds 2 tables"),
+        (lambda path: _two_tables(path, "RAJ2000"), "holds 2 tables, 2 of them with positions"),
+        (lambda path: b"<html><table><tr><td>1\n" + b"<table>" * 9999, "too many tables"),
+        (lambda path: b"\x89HDF\r\n\x1a\n" + bytes(40), "HDF5"),
     ],
 )
 def test_the_reason_arrives(tmp_path, make, reason):
@@ -196,3 +200,59 @@ def test_no_message_has_codes_for_a_terminal(tmp_path):
         read_reference(path)
     assert str(caught.value).isprintable()
     assert str(caught.value).count("\\x1b[2J") == 2
+
+
+def test_the_table_with_positions_of_a_votable(tmp_path):
+    (tmp_path / "a.vot").write_bytes(_two_tables(tmp_path / "made"))
+    assert read_table(tmp_path / "a.vot").colnames == ["RA", "DEC"]
+
+
+def test_of_a_long_text_the_beginning_tells_the_format(tmp_path):
+    rows = "".join(f"{row}|{row + 0.5}\n" for row in range(30_000))
+    (tmp_path / "a.txt").write_text(f"RA|DEC\n{rows}")
+    assert read_table(tmp_path / "a.txt")["DEC"][-1] == 29_999.5
+
+
+def test_a_fits_file_whose_headers_have_no_end(tmp_path):
+    """A damaged header, packed, is found again and again behind itself; a text of any length may stand for one."""
+    Table({"RA": [1.0]}).write(tmp_path / "a.fits")
+    whole = (tmp_path / "a.fits").read_bytes()
+    damaged = whole.replace(b"  T / conforms", b" \x00T / conforms", 1)
+    for name, content, reason in (
+        ("b.fits", gzip.compress(damaged), "header of HDU 0 is damaged"),
+        ("c.fits", whole + b"XTENSION= " + b" " * 2**21, "a header is longer than 1 MB"),
+        ("d.fits", whole + whole[2880:5760].replace(b"END", b"   ") * 2000, "a header is longer than 1 MB"),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(CatalogError, match=reason):
+            read_table(tmp_path / name)
+
+
+def test_asdf_tables(tmp_path, monkeypatch):
+    table = Table({"RA": [1.0, 2.0], "name": ["a", "b"]})
+    asdf.AsdfFile({"stars": table, "n": 1}).write_to(tmp_path / "a.asdf")
+    assert read_table(tmp_path / "a.asdf")["RA"].tolist() == [1.0, 2.0]
+    content = (tmp_path / "a.asdf").read_bytes()
+    (tmp_path / "b.asdf").write_bytes(content.replace(b"shape: [2]", b"shape: [99999999999]", 1))
+    with pytest.raises(CatalogError, match="cut it to the field"):
+        read_table(tmp_path / "b.asdf")
+    asdf.AsdfFile({"a": table, "b": table.copy()}).write_to(tmp_path / "c.asdf")
+    with pytest.raises(CatalogError, match="holds 2 tables"):
+        read_table(tmp_path / "c.asdf")
+    asdf.AsdfFile({"data": Table({"RA": np.zeros(9999)})}).write_to(tmp_path / "d.asdf", all_array_compression="zlib")
+    monkeypatch.setattr(tablefiles, "LARGEST", 10_000)
+    with pytest.raises(CatalogError, match="cut it to the field"):
+        read_table(tmp_path / "d.asdf")
+
+
+def test_hdf5_tables(tmp_path, monkeypatch):
+    h5py = pytest.importorskip("h5py")
+    Table({"RA": [1.0, 2.0]}).write(tmp_path / "a.h5", path="stars")
+    assert read_table(tmp_path / "a.h5")["RA"].tolist() == [1.0, 2.0]
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file.create_dataset("t", (10**12,), dtype=[("RA", "f8")], chunks=(1000,))
+    with pytest.raises(CatalogError, match="cut it to the field"):
+        read_table(tmp_path / "b.h5")
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(CatalogError, match="install h5py to read it, or save it as ECSV"):
+        read_table(tmp_path / "a.h5")

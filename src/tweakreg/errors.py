@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 #: Letters of a value in a message.
@@ -17,6 +18,40 @@ def first_line(error: BaseException) -> str:
 def printable(text: str) -> str:
     """A text whose control characters are spelled out: names in files may hold codes that a terminal obeys."""
     return "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text)
+
+
+class _Printable(logging.Filter):
+    """Spells out the control characters in what a log line is about: files, products and targets have any names."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change what would reach a terminal raw; every line passes."""
+        if isinstance(record.args, tuple):
+            record.args = tuple(_spelled(each) for each in record.args)
+        record.msg = _spelled(record.msg)
+        return True
+
+
+def _spelled(value: Any) -> Any:
+    """A value as it is, or its text where that could steer a terminal."""
+    text = str(value)
+    spelled = printable(text)
+    return value if spelled == text else spelled
+
+
+_PRINTABLE = _Printable()
+
+
+def logger(name: str) -> logging.Logger:
+    """The logger of a module, whose lines can be shown on a terminal.
+
+    Parameters
+    ----------
+    name : str
+        The module's.
+    """
+    found = logging.getLogger(name)
+    found.addFilter(_PRINTABLE)
+    return found
 
 
 class TweakRegError(Exception):

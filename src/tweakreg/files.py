@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import stat
@@ -11,14 +10,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tweakreg.errors import OutputError
+from tweakreg.errors import OutputError, logger
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 #: With what the names of temporary folders begin.
 _PREFIX = ".tweakreg-"

@@ -7,9 +7,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
+from tweakreg.errors import logger
 from tweakreg.process import silenced
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 @contextmanager

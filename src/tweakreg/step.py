@@ -15,7 +15,7 @@ from stpipe.exceptions import ValidationError
 from stpipe.library import AbstractModelLibrary
 from stpipe.step import get_disable_crds_steppars
 
-from tweakreg.errors import AlignmentFailedError, OutputError, ParameterError, TweakRegError
+from tweakreg.errors import AlignmentFailedError, OutputError, ParameterError, TweakRegError, logger
 from tweakreg.files import check_writable
 from tweakreg.parameters import checked, explain, make_config, normalise
 from tweakreg.process import terminable
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tweakreg.pipeline.run import RunResult
     from tweakreg.results.record import Origins
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 class TweakRegStep(Step):

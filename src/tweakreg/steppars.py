@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import os
+import re
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,11 +11,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from tweakreg.errors import ParameterFileError, first_line
+from tweakreg.errors import ParameterFileError, first_line, logger
 from tweakreg.process import within
 from tweakreg.spec import DEFAULTS
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 #: Says where parameter reference files come from.
 VARIABLE = "TWEAKREG_PARS"
@@ -37,6 +37,20 @@ _CRDS_DEFAULT_TIMEOUT = 3600
 _PLAIN = (str, bool, int, float, type(None))
 #: A file of parameters is small: one that is larger than so many bytes is something else.
 _LARGEST = 1 << 20
+
+#: Letters of a line, of which configobj's time has the square.
+_LONGEST_LINE = 1000
+#: A line of a configuration file. No text matches it in two ways, as it may configobj's own expressions: that takes
+#: no longer than the line is.
+_LINE = re.compile(
+    r"""\s*(?:
+        (?:\[+[^\[\]]+\]+\s*                                             # a section
+        |(?:"[^"]*"\s*|'[^']*'\s*|[^\s\[\]\#'"=][^=]*)=\s*               # a name
+            (?:(?:"[^"]*"\s*|'[^']*'\s*|[^\s,\#'"][^,\#]*)(?:,\s*|(?=\#|$)))*   # values, of a list each with a comma
+            (?:,\s*)?                                                    # an empty list
+        )?(?:\#.*)?)""",
+    re.VERBOSE,
+)
 
 #: CRDS talks to no server of a name with this word and is content with its cache.
 _SERVERLESS = "https://serverless.invalid"
@@ -167,10 +181,20 @@ def _contents(path: Path) -> tuple[str, dict[str, Any]]:
     from configobj import ConfigObj
 
     # References of values to values would let a few lines grow without limit.
-    values = ConfigObj(str(path), raise_errors=True, interpolation=False).dict()
+    values = ConfigObj(_checked_lines(path.read_bytes()), raise_errors=True, interpolation=False).dict()
     kind = str(values.pop("class", "TweakRegStep"))
     values.pop("name", None)
     return kind, values
+
+
+def _checked_lines(content: bytes) -> list[str]:
+    """Lines of a configuration file; on what is none, the expressions of configobj may try for ever."""
+    text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    lines = text.splitlines()
+    for number, line in enumerate(lines, start=1):
+        if len(line) > _LONGEST_LINE or not _LINE.fullmatch(line):
+            raise ValueError(f"line {number} of it is no 'name = value'")
+    return lines
 
 
 def select(header: Mapping[str, Any], folder: Path) -> Path | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,11 +11,11 @@ from typing import Any, cast
 from stpipe.config_parser import ConfigObj, load_config_file
 from stpipe.exceptions import StpipeExitException, ValidationError
 
-from tweakreg.errors import ParameterError, TweakRegError
+from tweakreg.errors import ParameterError, TweakRegError, logger
 from tweakreg.parameters import explain, normalise
 from tweakreg.process import Terminated
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 class Interrupted(KeyboardInterrupt, StpipeExitException):

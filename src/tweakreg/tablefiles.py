@@ -16,7 +16,9 @@ import numpy as np
 from astropy.table import Table
 
 from tweakreg.errors import CatalogError, first_line
+from tweakreg.guards import check_headers, hdus_in_turn
 from tweakreg.process import silenced
+from tweakreg.tabletrees import read_asdf, read_hdf5
 
 #: Bytes of text, or of what a compressed file unpacks to, and rows. More is a mistake, or meant to fill the memory.
 LARGEST = 256 * 2**20
@@ -41,9 +43,33 @@ _YAML = b"table_meta_yaml"
 #: Tables of a FITS_LDAC file: those with headers of images, and those with sources.
 _LDAC_HEADERS = ("LDAC_IMHEAD", "FIELDS")
 _LDAC_SOURCES = ("LDAC_OBJECTS", "OBJECTS")
+#: Usual names of right ascension and declination, degrees.
+RA_NAMES = (
+    "RA", "ra_icrs", "raj2000", "_raj2000", "ra_deg", "radeg", "ramean", "alpha_j2000", "alphawin_j2000",
+)  # fmt: skip
+DEC_NAMES = (
+    "DEC", "de_icrs", "dec_icrs", "dej2000", "decj2000", "_dej2000", "dec_deg", "decdeg", "dedeg", "decmean",
+    "delta_j2000", "deltawin_j2000",
+)  # fmt: skip
+#: Usual names of pixels.
+PIXEL_NAMES = tuple((axis, f"{axis}centroid", f"{axis}_centroid") for axis in "xy")
+#: Names and UCDs of pairs of columns that are positions, in lower case.
+_POSITIONS = (
+    (
+        {*(name.lower() for name in RA_NAMES), "rah", "pos.eq.ra"},
+        {*(name.lower() for name in DEC_NAMES), "ded", "pos.eq.dec"},
+    ),
+    ({*PIXEL_NAMES[0], "pos.cartesian.x"}, {*PIXEL_NAMES[1], "pos.cartesian.y"}),
+)
 _SEXTRACTOR = re.compile(r"#\s*(\d+)\s+[A-Za-z]\w*")
 _DAOPHOT = re.compile(r"\s*NL\s+NX\s+NY\s")
 _DATUM = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?\d+[:hd ]\s*\d+[:m ]\s*\d+(\.\d*)?s?")
+_BYTE_BY_BYTE = "Byte-by-byte Description of file"
+_PAGE = re.compile(r"\s*(<!--.*?-->\s*)?<\s*(!doctype\s+html|html|table)\b", re.IGNORECASE | re.DOTALL)
+_TABLE = re.compile(r"<\s*table\b", re.IGNORECASE)
+#: Letters of a text by which its format is found; of a page, and times the tables in it, that are read in seconds.
+_TRIED = 2**17
+_LONGEST_PAGE, _MOST_OF_PAGES = 2**20, 2**23
 _ENDINGS = {".csv": "csv", ".html": "html", ".qdp": "qdp", ".rdb": "rdb", ".tdat": "tdat", ".tex": "latex"}
 
 
@@ -126,8 +152,10 @@ def _read_unpacked(file: IO[bytes], path: Path) -> Table:
         kind, read = "FITS table", _read_fits
     elif head.startswith(b"PAR1"):
         kind, read = "parquet file", _read_parquet
-    elif head.startswith((b"\x89HDF", b"#ASDF")):
-        kind, read = "HDF5 or ASDF table", _read_by_name
+    elif head.startswith(b"\x89HDF"):
+        kind, read = "HDF5 table", _bounded(read_hdf5)
+    elif head.startswith(b"#ASDF"):
+        kind, read = "ASDF table", _bounded(read_asdf)
     elif b"VOTABLE" in markup and b"<" in markup[:8]:
         kind, read = "VOTable", _read_votable
     else:
@@ -140,8 +168,8 @@ def _read_unpacked(file: IO[bytes], path: Path) -> Table:
         raise CatalogError(path, f"is not a {kind} that can be read: {first_line(error)[:300]}") from error
 
 
-def _read_by_name(_file: IO[bytes], path: Path) -> Table:
-    return Table.read(path)
+def _bounded(read: Callable[[IO[bytes], Path, int, int], Table]) -> Callable[[IO[bytes], Path], Table]:
+    return lambda file, path: read(file, path, MOST_ROWS, LARGEST)
 
 
 def _read_fits(file: IO[bytes], path: Path) -> Table:
@@ -149,7 +177,9 @@ def _read_fits(file: IO[bytes], path: Path) -> Table:
 
     size = file.seek(0, 2)
     file.seek(0)
-    with fits.open(file, memmap=False, lazy_load_hdus=False) as hdus:
+    check_headers(file)
+    with fits.open(file, memmap=False, lazy_load_hdus=True) as opened:
+        hdus = list(hdus_in_turn(opened))
         tables = [hdu for hdu in hdus if isinstance(hdu, (fits.BinTableHDU, fits.TableHDU))]
         ends = [hdu.fileinfo()["datLoc"] + hdu.size for hdu in hdus]
         if max(ends) > size:
@@ -221,10 +251,23 @@ def _read_votable(file: IO[bytes], path: Path) -> Table:
                 depth = max(depth, int(data.get("nrows") or 0))
     if depth > MOST_ROWS:
         raise CatalogError(path, f"has more than {MOST_ROWS} rows, or values in one of them: cut it to the field")
-    if tables != 1:
-        raise CatalogError(path, f"holds {tables} tables: save the one that is meant in a file of its own")
     file.seek(0)
-    return votable.parse(file, verify="ignore").get_first_table().to_table(use_names_over_ids=True)
+    found = list(votable.parse(file, verify="ignore").iter_tables()) if tables else []
+    if len(found) > 1:
+        found = [each for each in found if _has_positions(each)]
+    if len(found) != 1:
+        with_positions = f", {len(found)} of them with positions" if tables > 1 else ""
+        problem = f"holds {tables} tables{with_positions}: save the one that is meant in a file of its own"
+        raise CatalogError(path, problem)
+    return found[0].to_table(use_names_over_ids=True)
+
+
+def _has_positions(table: Any) -> bool:
+    """Whether the columns of a table in a VOTable are positions on the sky or pixels, by their names or UCDs."""
+    said = {
+        name.lower() for each in table.fields for name in (each.name, each.ID, str(each.ucd).partition(";")[0]) if name
+    }
+    return any(said & first and said & second for first, second in _POSITIONS)
 
 
 def _read_text(file: IO[bytes], path: Path) -> Table:
@@ -240,13 +283,17 @@ def _read_text(file: IO[bytes], path: Path) -> Table:
         return _parsed(text, "daophot")
     if _DAOPHOT.match(first):
         return _parsed(text.lstrip().split("\n", 2)[2], "no_header")
+    if _PAGE.match(text):
+        return _parsed(text, "html")
+    if _BYTE_BY_BYTE in text[:_TRIED]:
+        return _parsed(text, "cds")
     numbered = _SEXTRACTOR.match(first)
     if numbered:
         if numbered[1] != "1":
             raise CatalogError(path, f"its header numbers columns from {numbered[1]}: number them from 1")
         return _parsed(text, "sextractor")
     reason = None
-    for kind in (_ENDINGS.get(path.suffix.lower()), None):
+    for kind in dict.fromkeys((_ENDINGS.get(path.suffix.lower()), None)):
         try:
             return _with_names(_parsed(text, kind), text)
         except Exception as error:  # the guess of the wrong kind says nothing
@@ -273,10 +320,34 @@ def _decoded(data: bytes, path: Path) -> str:
 
 
 def _parsed(text: str, kind: str | None, **options: Any) -> Table:
-    """A table of one kind, or of whichever astropy finds."""
+    """A table of one kind, or of whichever its beginning is."""
     from astropy.io import ascii
 
-    return ascii.read(text, format=kind, guess=kind is None, **options)
+    if kind is None:
+        kind, options = _found_kind(text)
+    if kind == "html":
+        _check_page(text)
+    return ascii.read(text, format=kind, guess=False, **options)
+
+
+def _check_page(text: str) -> None:
+    if not _PAGE.match(text):
+        raise ValueError("it has the ending of a page, and does not begin as one")
+    if len(text) > _LONGEST_PAGE or len(text) * len(_TABLE.findall(text)) > _MOST_OF_PAGES:
+        raise ValueError("the page is too large, or has too many tables: save the one that is meant as CSV")
+
+
+def _found_kind(text: str) -> tuple[str, dict[str, Any]]:
+    """Format and options of a text, of which only the beginning is tried: some formats take the square of the time."""
+    from astropy.io import ascii
+
+    if _TABLE.search(text, 0, _TRIED):  # of this astropy would make a page
+        return "basic", {}
+    end = text.rfind("\n", 0, _TRIED) + 1 or text.index("\n") + 1
+    ascii.read(text[:end], guess=True)
+    options = dict(ascii.get_read_trace()[-1]["kwargs"])
+    reader = options.pop("reader_cls", None)
+    return getattr(reader, "_format_name", "basic"), options
 
 
 def _with_names(table: Table, text: str) -> Table:

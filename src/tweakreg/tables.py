@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,28 +10,30 @@ from typing import Any
 import numpy as np
 from astropy.table import Table
 
-from tweakreg.errors import CatalogError, first_line, printable
+from tweakreg.errors import CatalogError, first_line, logger, printable
 from tweakreg.plane import Bools, Floats
+from tweakreg.tablefiles import DEC_NAMES as DEC_NAMES
+from tweakreg.tablefiles import PIXEL_NAMES as PIXEL_NAMES
+from tweakreg.tablefiles import RA_NAMES as RA_NAMES
 from tweakreg.tablefiles import listed
 from tweakreg.tablefiles import plain_column as plain_column
 from tweakreg.tablefiles import read_parquet as read_parquet
 from tweakreg.tablefiles import read_table as read_table
 from tweakreg.tablefiles import write_parquet as write_parquet
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
-#: Usual names of right ascension and declination, degrees.
-RA_NAMES = (
-    "RA", "ra_icrs", "raj2000", "_raj2000", "ra_deg", "radeg", "ramean", "alpha_j2000", "alphawin_j2000",
-)  # fmt: skip
-DEC_NAMES = (
-    "DEC", "de_icrs", "dec_icrs", "dej2000", "decj2000", "_dej2000", "dec_deg", "decdeg", "dedeg", "decmean",
-    "delta_j2000", "deltawin_j2000",
-)  # fmt: skip
 #: Units, in lower case, that say hours of right ascension, and those that say nothing.
 _HOURS = ("h", "hr", "hrs", "hour", "hours", "hourangle")
 _NO_UNIT = ("", "none")
+#: Columns of the tables of journals, in CDS's format.
+_RA_PARTS = ("RAh", "RAm", "RAs")
+_DEC_PARTS = ("DEd", "DEm", "DEs")
 _SEXAGESIMAL = re.compile(r"\s*[+-]?\d+(\s*[:hd\u00b0]\s*|\s+)\d")
+#: The forms of it that nearly all tables have: astropy reads others, in a hundred times the time.
+_USUAL = re.compile(
+    r"\s*([+-]?)(\d{1,3})(?:([: ])(\d\d?)\3(\d\d?(?:\.\d*)?)|([hd])(\d\d?)m(\d\d?(?:\.\d*)?)s)\s*", re.ASCII
+)
 
 
 def _known_unit(text: str, path: str | Path, column: str) -> Any:
@@ -149,6 +150,8 @@ def sky_positions(
         return _icrs(table, path, ra)
     ra = ra or find_column(table, path, RA_NAMES)
     dec = dec or find_column(table, path, DEC_NAMES)
+    if ra is None and dec is None and (parts := _parts(table, path)) is not None:
+        return parts
     if ra is None and dec is None:
         skies = [name for name in table.colnames if hasattr(table[name], "icrs")]
         sky = find_column(table, path, ("sky_centroid",)) or (skies[0] if len(skies) == 1 else None)
@@ -163,6 +166,28 @@ def sky_positions(
     if ra is None or dec is None:
         raise CatalogError(path, f"needs columns RA and DEC, or sky_centroid; it {remedy(table, parameters)}")
     return _right_ascension(table, path, ra, parameters[0], hours), _angles(table, path, dec)
+
+
+def _parts(table: Table, path: str | Path) -> tuple[Floats, Floats] | None:
+    """Degrees of columns RAh, RAm, RAs, DE-, DEd, DEm and DEs, as the tables of journals have them; None without them.
+
+    The sign has a column of its own, as that of -00 is none of a number.
+    """
+    names = {name: find_column(table, path, (name,)) for name in (*_RA_PARTS, *_DEC_PARTS, "DE-")}
+    if not all(names[name] for name in ("RAh", "RAm", "DEd", "DEm", "DE-")):
+        return None
+    values = {}
+    for parts, most in ((_RA_PARTS, 24.0), (_DEC_PARTS, 90.0)):
+        for name, limit in zip(parts, (most, 60.0, 60.0), strict=True):
+            column = names[name]
+            values[name] = np.zeros(len(table)) if column is None else _bare(table, path, column)
+            if (values[name] < 0.0).any() or (values[name] > limit).any():
+                raise CatalogError(path, f"column '{column}' goes beyond 0 to {limit:.0f}: mend these rows")
+    signs = np.char.strip(np.ma.filled(_plain(table[names["DE-"]]).astype(str), ""))
+    if not np.isin(signs, ("", "+", "-")).all():
+        raise CatalogError(path, f"column '{names['DE-']}' has other signs than + and -: mend these rows")
+    ra, dec = (values[h] + values[m] / 60.0 + values[s] / 3600.0 for h, m, s in (_RA_PARTS, _DEC_PARTS))
+    return 15.0 * ra, np.where(signs == "-", -dec, dec)
 
 
 def _icrs(table: Table, path: str | Path, column: str) -> tuple[Floats, Floats]:
@@ -219,14 +244,36 @@ def _angles(table: Table, path: str | Path, column: str, unit: str = "deg") -> F
         unit = _unit_text(table, column)
         return _bare(table, path, column) if unit in _NO_UNIT else numbers(table, path, column, u.deg)
     text = np.ma.filled(_plain(table[column]).astype(str), "")
-    result = np.full(len(text), np.nan)
-    given = np.char.strip(text) != ""
+    result, left = _usual_angles(text, unit)
+    given = left & (np.char.strip(text) != "")
     try:
-        result[given] = Angle(text[given], unit=unit).deg
+        if given.any():
+            result[given] = Angle(text[given], unit=unit).deg
     except ValueError as error:
         reason = f"{first_line(error)[:100]}: mend these rows, or write degrees with decimals"
         raise CatalogError(path, f"column '{column}' is sexagesimal text that is no {unit}: {reason}") from error
     return result
+
+
+def _usual_angles(text: Any, unit: str) -> tuple[Floats, Bools]:
+    """Degrees of sexagesimal text in one of its usual forms, and where it is none of them."""
+    result, left = np.full(len(text), np.nan), np.ones(len(text), dtype=bool)
+    found = [_USUAL.fullmatch(each) for each in text.tolist()]
+    rows = [row for row, each in enumerate(found) if each is not None]
+    if not rows:
+        return result, left
+    groups = np.array([each.groups(default="") for each in found if each is not None])
+    sign, whole, _, minutes, seconds, letter, *others = groups.T
+    # One of the two ways to write them is empty.
+    whole, minutes, seconds = (
+        each.astype(float) for each in (whole, np.char.add(minutes, others[0]), np.char.add(seconds, others[1]))
+    )
+    hours = (letter == "h") | ((letter == "") & (unit == "hourangle"))
+    value = np.where(hours, 15.0, 1.0) * (whole + minutes / 60.0 + seconds / 3600.0)
+    good = (minutes < 60.0) & (seconds < 60.0) & ~(hours & (whole >= 24.0))
+    result[np.array(rows)[good]] = np.where(sign == "-", -value, value)[good]
+    left[np.array(rows)[good]] = False
+    return result, left
 
 
 def remedy(table: Table, parameters: tuple[str, str], like: tuple[str, str] = ("ra|alpha", "de")) -> str:

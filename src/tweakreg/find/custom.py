@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from astropy.table import Table
 
-from tweakreg.errors import CatalogError
+from tweakreg.errors import CatalogError, logger
 from tweakreg.plane import Floats
 from tweakreg.records import Selection, SourceCatalog
 from tweakreg.tables import (
+    PIXEL_NAMES,
     RA_NAMES,
     chosen_column,
     find_column,
@@ -23,11 +23,9 @@ from tweakreg.tables import (
     sky_positions,
 )
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 ToPixels = Callable[[Floats, Floats], tuple[Floats, Floats]]
-
-_POSITION_COLUMNS = tuple((axis, f"{axis}centroid", f"{axis}_centroid") for axis in "xy")
 
 
 def read_catalog(
@@ -98,7 +96,7 @@ def _positions(
     if selection.units != "pixels":
         return sky_positions(table, path, chosen, parameters)
     columns = []
-    for given, parameter, names in zip(chosen, parameters, _POSITION_COLUMNS, strict=True):
+    for given, parameter, names in zip(chosen, parameters, PIXEL_NAMES, strict=True):
         column = chosen_column(table, path, given, parameter) or find_column(table, path, names)
         if column is None:
             origin = "and pixel_origin = 1 if it counts pixels from 1, as SExtractor, DAOPHOT and IRAF"

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from urllib.parse import unquote
 
-from tweakreg.errors import CatalogError, printable
+from tweakreg.errors import CatalogError, logger, printable
 from tweakreg.files import at_home, exists
 from tweakreg.observatory.library import ModelLibrary
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 def read_catfile(path: str | Path) -> dict[str, Path | None]:

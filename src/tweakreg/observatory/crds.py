@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,13 @@ from typing import Any
 from stpipe.datamodel import AbstractDataModel
 from stpipe.library import AbstractModelLibrary
 
+from tweakreg.errors import logger
 from tweakreg.observatory.association import SCIENCE, check_association, load_association
 from tweakreg.observatory.inputs import items_of
 from tweakreg.observatory.library import located
 from tweakreg.observatory.missions import mission_of
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 def crds_parameters(dataset: Any, input_dir: str = "") -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import logging
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tweakreg.errors import InputError, WCSError
+from tweakreg.errors import InputError, WCSError, logger
 from tweakreg.observatory.exposure import ExposureImage, ExposureState
 from tweakreg.observatory.fitsfile import rewrite_headers
 from tweakreg.observatory.flags import unusable
@@ -28,7 +27,7 @@ from tweakreg.wcs.corrector import TelescopeAngles
 from tweakreg.wcs.fits import FitsWcs, archive, header_identity, letters, orientation, read_cards, write_cards
 from tweakreg.wcs.footprint import Bounds, pixel_scale, s_region, sky, vertices
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 NAME = "hst"
 ENDINGS: tuple[str, ...] = (".fits",)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from stpipe.library import NoGroupID
 
-from tweakreg.errors import InputError, WCSError, first_line
+from tweakreg.errors import InputError, WCSError, first_line, logger
 from tweakreg.observatory.exposure import ExposureImage, ExposureState, plain
 from tweakreg.observatory.flags import unusable
 from tweakreg.observatory.header import check_header, encode_names, held
@@ -23,7 +22,7 @@ from tweakreg.wcs.footprint import Bounds, pixel_bounds, pixel_scale, s_region, 
 from tweakreg.wcs.identity import wcs_hash
 from tweakreg.wcs.sip import approximate, is_sip_keyword
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 NAME = "jwst"
 ENDINGS: tuple[str, ...] = (".fits", ".asdf")

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import shutil
 from pathlib import Path
 from typing import Any
 
-from tweakreg.errors import OutputError, ParameterError, first_line
+from tweakreg.errors import OutputError, ParameterError, first_line, logger
 from tweakreg.files import at_home, exists, staging
 from tweakreg.observatory.association import output_association
 from tweakreg.observatory.library import ModelLibrary
 from tweakreg.observatory.names import file_name, stem
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 #: Bytes of a name; 255 are possible, and names of tables and plots are longer.
 _LONGEST = 230

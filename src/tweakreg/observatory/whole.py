@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from pathlib import Path
+from typing import Any
 
 from tweakreg.errors import InputError, first_line
+from tweakreg.guards import EndlessError, check_headers, check_tree, hdus_in_turn, tree_text
 from tweakreg.process import recorded
 
 _AGAIN = "the download is broken: fetch the file again"
@@ -15,6 +18,7 @@ _PAGES = (b"<", b"{")
 #: Bytes; see the FITS standard, section 3.1.
 _BLOCK = 2880
 _GZIP = b"\x1f\x8b"
+_ASDF = b"#ASDF"
 _XTENSION = b"XTENSION"
 
 
@@ -46,7 +50,10 @@ def check_whole(path: str | Path) -> None:
         raise InputError(path, f"holds a page or a message of a server and no exposure; {_AGAIN}")
     if start.startswith(_GZIP) and not _ends(Path(path)):
         raise InputError(path, f"ends too early; {_AGAIN}")
-    if start.startswith(b"SIMPLE") and size < (needed := _needed_size(path, size)):
+    if start.startswith(_ASDF):
+        _check_tree_of(path)
+    needed = _needed_size(path, size) if start.startswith((b"SIMPLE", _GZIP)) else 0
+    if start.startswith(b"SIMPLE") and size < needed:
         raise InputError(path, f"has {size} bytes and should have {needed} or more; {_AGAIN}")
 
 
@@ -70,10 +77,19 @@ def _needed_size(path: str | Path, size: int) -> int:
     from astropy.io import fits
 
     try:
-        with recorded(), fits.open(path, memmap=False) as hdus:
-            last = hdus[-1]
+        with Path(path).open("rb") as file:
+            packed = file.read(2) == _GZIP
+        opener: Any = gzip.open if packed else open
+        with opener(path, "rb") as file:
+            check_headers(file)
+        with recorded(), fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
+            for last in hdus_in_turn(hdus):
+                if last.name == "ASDF":
+                    _check_embedded(last)
             where = last.fileinfo()
             end, padded = where["datLoc"] + last.size, where["datLoc"] + where["datSpan"]
+    except EndlessError as error:
+        raise unreadable(path, error, "cannot be opened") from error
     except Exception:
         return 0
     if size <= padded:
@@ -82,6 +98,27 @@ def _needed_size(path: str | Path, size: int) -> int:
         file.seek(padded)
         cut_off = file.read(len(_XTENSION)) in {_XTENSION[:n] for n in range(1, len(_XTENSION) + 1)}
     return size + 1 if cut_off else int(end)
+
+
+def _check_embedded(hdu: Any) -> None:
+    """As `_check_tree_of`, for the tree in an HDU; what else is wrong with it is told by who opens it."""
+    try:
+        check_tree(tree_text(io.BytesIO(hdu.data.tobytes())))
+    except EndlessError:
+        raise
+    except Exception:
+        return
+
+
+def _check_tree_of(path: str | Path) -> None:
+    """Refuse an ASDF file that would never be opened; others are told by who opens them."""
+    try:
+        with Path(path).open("rb") as file:
+            check_tree(tree_text(file))
+    except EndlessError as error:
+        raise unreadable(path, error, "cannot be opened") from error
+    except Exception:
+        return
 
 
 def unreadable(path: object, error: Exception, problem: str) -> InputError:

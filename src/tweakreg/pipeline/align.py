@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from tweakreg.alignment.solver import Order
 from tweakreg.alignment.stages import align_on_plane
-from tweakreg.errors import ServiceError
+from tweakreg.errors import ServiceError, logger
 from tweakreg.observatory.exposure import ExposureImage, common_plane
 from tweakreg.parameters import Config
 from tweakreg.pipeline.reference import Reference
@@ -19,7 +18,7 @@ from tweakreg.progress import progress
 from tweakreg.records import Alignment, Outcome, PlaneCatalog, ReferenceCatalog
 from tweakreg.reference.epochs import at_epochs
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 #: Beyond this distance from its origin, arcsec, the common plane is too distorted to match on.
 _WIDEST_FIELD = 20.0 * 3600.0

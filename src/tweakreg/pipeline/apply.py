@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from tweakreg.errors import WCSError
+from tweakreg.errors import WCSError, logger
 from tweakreg.observatory.exposure import ExposureImage, OpenImage
 from tweakreg.observatory.library import ModelLibrary
 from tweakreg.observatory.missions import images_of
@@ -18,7 +18,7 @@ from tweakreg.report.lines import run_lines
 from tweakreg.results.record import KEYWORDS, Origins, fit_quality, image_record, keywords, not_alignable
 from tweakreg.results.tree import to_tree
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 Results = tuple[StageResult, StageResult]
 

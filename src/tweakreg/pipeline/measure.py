@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tweakreg.errors import CatalogError, OutputError
+from tweakreg.errors import CatalogError, OutputError, logger
 from tweakreg.find.artefacts import fixed_detections
 from tweakreg.find.custom import read_catalog
 from tweakreg.find.finders import find_sources, inside_bounds
@@ -27,7 +26,7 @@ from tweakreg.records import Outcome, Selection, SourceCatalog
 from tweakreg.report.picture import make_picture
 from tweakreg.workers import share_out
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

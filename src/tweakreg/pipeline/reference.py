@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from tweakreg.errors import CatalogError, InputError, ServiceError
+from tweakreg.errors import CatalogError, InputError, ServiceError, logger
 from tweakreg.files import check_writable, expanded, staging
 from tweakreg.find.custom import read_catalog
 from tweakreg.find.finders import find_sources
@@ -22,7 +21,7 @@ from tweakreg.reference.region import cones
 from tweakreg.reference.service import Patience
 from tweakreg.tables import write_parquet
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 #: What a bundle's name may end in, which says its format.
 _ENDINGS = (".parquet", ".ecsv")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from astropy.table import Table
 
 from tweakreg.corrections.file import write_correction
 from tweakreg.corrections.record import Correction, Member
-from tweakreg.errors import OutputError, first_line
+from tweakreg.errors import OutputError, first_line, logger
 from tweakreg.files import staging
 from tweakreg.find.save import write_catalog
 from tweakreg.observatory.names import bare_name
@@ -28,7 +27,7 @@ from tweakreg.report.tables import reference_table, summary_table
 from tweakreg.report.views import ImageView
 from tweakreg.workers import share_out
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 #: Letters of a run and a group in the name of a file, which may have 255 bytes.
 _LONGEST = 200

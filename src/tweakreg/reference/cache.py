@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import math
 import re
 import time
@@ -12,12 +11,12 @@ from pathlib import Path
 
 from astropy.table import Table
 
-from tweakreg.errors import OutputError, first_line
+from tweakreg.errors import OutputError, first_line, logger
 from tweakreg.files import expanded, staging
 from tweakreg.reference.cone import Cone
 from tweakreg.tables import read_parquet, write_parquet
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 _ENDING = ".parquet"
 #: Seconds for which an answer without stars is believed: a service that is being filled has none, either.

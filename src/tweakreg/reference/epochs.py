@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 
+from tweakreg.errors import logger
 from tweakreg.plane import MAS_PER_ARCSEC, Floats, TangentPlane
 from tweakreg.records import EpochCatalog, PlaneCatalog, ReferenceCatalog, Sources
 from tweakreg.reference.epoch import at_epoch, motion_dispersion, observer_at
 from tweakreg.reference.region import near_images
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 #: Groups between whose epochs the stars move by less than this, mas, are tied to the catalog together.
 _SAME_EPOCH = 0.1

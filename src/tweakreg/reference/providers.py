@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table, vstack
 
-from tweakreg.errors import CatalogError, InputError, ServiceError
+from tweakreg.errors import CatalogError, InputError, ServiceError, logger
 from tweakreg.files import expanded, is_file, is_folder
 from tweakreg.plane import Floats
 from tweakreg.records import ReferenceCatalog, Selection
@@ -23,7 +22,7 @@ from tweakreg.reference.region import cones, near_images
 from tweakreg.reference.service import DEFAULT_URL, SERVICES, Patience, query_service, service_url
 from tweakreg.reference.table import catalog_of
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 #: Names that mean a catalog and not a file.
 CATALOGS = (*SERVICES, *NAMED)

@@ -5,26 +5,25 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-import logging
 import os
 import time
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import numpy as np
 from astropy.table import Table
 
-from tweakreg.errors import ServiceError, first_line, printable
+from tweakreg.errors import ServiceError, first_line, logger, printable
 from tweakreg.process import within
 from tweakreg.reference.cone import Cone
 from tweakreg.reference.table import KNOWN_COLUMNS, TEXT_COLUMNS
 from tweakreg.spec import DEFAULTS
 from tweakreg.tables import plain_column
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 #: Catalogs that the service has, and the epoch of their positions.
 SERVICES = {"GAIAREFCAT": 2016.0, "GAIADR3": 2016.0, "GAIADR2": 2015.5, "GAIADR1": 2015.0}
@@ -135,8 +134,6 @@ class _FinalError(ServiceError):
 
 def _body(url: str, query: dict[str, Any], deadline: float) -> bytes:
     """What the service sends, complete, in time and not too large."""
-    from urllib.parse import urljoin
-
     import requests
 
     place = ""
@@ -152,8 +149,19 @@ def _body(url: str, query: dict[str, Any], deadline: float) -> bytes:
         with requests.get(url, params=query, timeout=patience, **options) as response:
             if not (place and 300 <= response.status_code < 400):
                 return _checked_body(response, deadline)
-            url, query = urljoin(response.url, place), {}
+            url, query = _next_address(response.url, place), {}
     raise _FinalError(f"it sends on to more than {_MOST_ADDRESSES} addresses")
+
+
+def _next_address(url: str, place: str) -> str:
+    """Where an answer sends on to; anybody on the way could change what comes over an address without encryption."""
+    address = urljoin(url, place)
+    if urlsplit(url).scheme == "https" and urlsplit(address).scheme != "https":
+        shown = printable(address[:100])
+        raise _FinalError(
+            f"it sends on from https to {shown}, which anybody on the way could change: this is not followed"
+        )
+    return address
 
 
 def _checked_body(response: Any, deadline: float) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 from astropy import units as u
 from astropy.table import Table
 
-from tweakreg.errors import CatalogError
+from tweakreg.errors import CatalogError, logger
 from tweakreg.plane import Bools, Floats
 from tweakreg.records import ReferenceCatalog, Selection
 from tweakreg.tables import (
@@ -23,7 +22,7 @@ from tweakreg.tables import (
     sky_positions,
 )
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 
 #: Names of further columns, their unit, and what a column without unit is taken to be in.
 _COLUMNS = {
