@@ -367,7 +367,8 @@ class HstImage:
             crval, cd = self._wcs.corrected(correction, plane, self.bounds)
             if not self._archived:
                 letter = archive(self._header)
-                self._header.setdefault(_ORIGINAL, letter, "letter of the WCS before the first alignment")
+                if not self.corrected:
+                    self._header[_ORIGINAL] = (letter, "letter of the WCS before the first alignment")
                 self._archived = True
             for axis in (1, 2):
                 self._header[f"CRVAL{axis}"] = float(crval[axis - 1])
