@@ -405,10 +405,11 @@ class HstImage:
         if quality is None:
             return
         tied = bool(quality.catalog)
+        catalog = bare_name(quality.catalog) if tied else "NONE"
         kind = self.wcs_name.rpartition("FIT_")[2].partition("_")[0]
         how = "aligned image-by-image to" if kind == "IMG" else "relatively aligned to"
         said: dict[str, tuple[Any, str]] = {
-            "WCSTYPE": (f"undistorted a posteriori solution {how} {quality.catalog or 'NONE'}"[:_LONGEST_NAME], ""),
+            "WCSTYPE": (f"undistorted a posteriori solution {how} {catalog}"[:_LONGEST_NAME], ""),
             "RMS_RA": (quality.rms_ra, "[mas] rms of the residuals to the east"),
             "RMS_DEC": (quality.rms_dec, "[mas] rms of the residuals to the north"),
             "CRDER1": (quality.rms_ra / 3.6e6, "[deg] random error in axis 1"),

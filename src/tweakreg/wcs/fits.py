@@ -123,13 +123,13 @@ class FitsWcs:
 
 def read_cards(header: Any, letter: str = "") -> list[Card]:
     """What a header says of the WCS with a letter; the primary one has none."""
-    names = (*_KEYWORDS, *_OF_PRIMARY) if not letter else _KEYWORDS
+    names = _names(letter)
     return [(name, header[name + letter], header.comments[name + letter]) for name in names if name + letter in header]
 
 
 def write_cards(header: Any, cards: Sequence[Card], letter: str = "") -> None:
     """Make these the WCS with a letter, and leave nothing of the one before."""
-    names = (*_KEYWORDS, *_OF_PRIMARY) if not letter else _KEYWORDS
+    names = _names(letter)
     given = {name for name, *_ in cards}
     for name in names:
         if name not in given:
@@ -137,6 +137,11 @@ def write_cards(header: Any, cards: Sequence[Card], letter: str = "") -> None:
     for name, value, comment in cards:
         if name in names:
             header[name + letter] = (value, comment)
+
+
+def _names(letter: str) -> tuple[str, ...]:
+    """Keywords of a WCS; those of eight letters have no room for another."""
+    return tuple(name for name in _KEYWORDS if len(name) < 8) if letter else (*_KEYWORDS, *_OF_PRIMARY)
 
 
 def letters(header: Any) -> list[str]:
