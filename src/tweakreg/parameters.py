@@ -24,6 +24,7 @@ from tweakreg.reference.providers import CATALOGS, Request, available
 from tweakreg.reference.service import Patience
 from tweakreg.reference.table import catalog_of
 from tweakreg.spec import DEFAULTS, SPEC
+from tweakreg.steppars import reference_parameters
 
 CATALOG_FORMATS = ("ecsv", "fits")
 OUTPUT_TYPES = ("fits", "asdf")
@@ -71,6 +72,8 @@ class Config:
         What else is written about the run.
     wcsname : str
         Name of a corrected WCS; empty for the usual one.
+    in_place : bool
+        Whether results replace the exposures.
     on_failure : str
         What follows from images that fail: 'warn', 'skip' or 'error'.
     output_ext : str
@@ -105,6 +108,7 @@ class Config:
     save_plots: bool
     save_report: bool
     wcsname: str
+    in_place: bool
     on_failure: str
     output_ext: str
     dry_run: bool
@@ -308,6 +312,45 @@ def make_config(values: Values, given: ReferenceCatalog | None = None) -> Config
             "wcsname": values["wcsname"].strip(),
         },
     )
+
+
+def find_for(config: Config, origins: Values, selection: Values) -> FindConfig:
+    """How the sources of one image are found: as the user says, else as the parameter file for that image does.
+
+    Parameters
+    ----------
+    config : Config
+        Of the run.
+    origins : mapping of str to (value, origin)
+        Every parameter and where it came from; empty where that is not known, and `config` holds for all images.
+    selection : mapping
+        Flat metadata of the image.
+
+    Raises
+    ------
+    ParameterError
+        A value in the parameter file cannot be used.
+    """
+    if not origins or not selection:
+        return config.find
+    chosen = tuple(sorted((name, str(value)) for name, value in selection.items() if name.startswith(_CHOOSING)))
+    said = {
+        name: value
+        for name, (value, origin) in origins.items()
+        if origin != "default" and not origin.startswith("reference file")
+    }
+    values = {**DEFAULTS, **_file_values(chosen), **said}
+    return FindConfig.of(values)
+
+
+#: Metadata by which the parameters of finding sources differ.
+_CHOOSING = ("meta.instrument.", "meta.exposure.type", "meta.observation.date", "meta.observation.time")
+
+
+@cache
+def _file_values(chosen: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    """What the parameter file for an image says; looked up once for all images alike."""
+    return checked(reference_parameters(dict(chosen))[1])
 
 
 def given_catalog(catalog: Any, values: Values) -> ReferenceCatalog:

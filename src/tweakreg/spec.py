@@ -127,6 +127,7 @@ SPEC = """
     save_plots = boolean(default=False) # Draw residuals, vectors, matches and footprints: a PNG per image and stage, and one of the sky
     save_report = boolean(default=False) # Write a page about the run, one HTML file with everything in it
     wcsname = string(default='') # Name of a corrected WCS, empty for FIT-LVL3- and abs_refcat where that ties it
+    in_place = boolean(default=False) # Replace the exposures by their results, under their own names
     on_failure = option('warn', 'skip', 'error', default='warn') # What follows from images that fail: FAILED, SKIPPED, or exit code 3
     dry_run = boolean(default=False) # Do everything but change and write exposures
     restart = boolean(default=False) # Start from the original pointing of exposures that were corrected before

@@ -39,6 +39,7 @@ class TweakRegStep(Step):
     class_alias = "tweakreg"
     spec = SPEC
     save_results: bool
+    in_place: bool
     _saved: list[Path]
     #: What the last run found out, to be looked at and plotted; None before one.
     result: RunResult | None = None
@@ -62,7 +63,7 @@ class TweakRegStep(Step):
             Parameters or files that cannot be used; under ``strun`` one sentence and exit code 1.
         """
         from tweakreg.observatory.library import open_library
-        from tweakreg.observatory.output import plan_outputs, run_name
+        from tweakreg.observatory.output import run_name
         from tweakreg.pipeline.apply import Recording
         from tweakreg.pipeline.run import RunResult, run
 
@@ -71,7 +72,7 @@ class TweakRegStep(Step):
             library = open_library(inputs, on_disk=not self.in_memory, input_dir=self.input_dir or "")
             filenames = None
             if self.save_results:
-                outputs = plan_outputs(library, self._directory, self._suffix, self.output_file, self._ending)
+                outputs = self._outputs(library)
                 filenames = [path.name for path in outputs]
             else:
                 config = replace(config, save_fit_summary=False)
@@ -181,15 +182,24 @@ class TweakRegStep(Step):
         """The results are named after the step, whatever the parameter file calls it."""
         return "tweakreg"
 
+    def _outputs(self, library: Any) -> list[Path]:
+        """Where the exposures go."""
+        from tweakreg.observatory.output import plan_in_place, plan_outputs
+
+        if self.in_place:
+            return plan_in_place(library)
+        return plan_outputs(library, self._directory, self._suffix, self.output_file, self._ending)
+
     def save_model(self, model: Any, *args: Any, **kwargs: Any) -> Any:
         """Save a library in one go: all of its results, or none."""
         if not isinstance(model, AbstractModelLibrary):
             return super().save_model(model, *args, **kwargs)
-        from tweakreg.observatory.output import plan_outputs, save_library
+        from tweakreg.observatory.output import save_library
 
         try:
-            outputs = plan_outputs(model, self._directory, self._suffix, self.output_file, self._ending)
-            self._saved = save_library(model, outputs, self._suffix, self.output_file)
+            self._saved = save_library(
+                model, self._outputs(model), self._suffix, self.output_file, in_place=self.in_place
+            )
             return self._saved
         except TweakRegError as error:
             raise as_exit(error) from error

@@ -115,8 +115,8 @@ def read_correction(path: str | Path) -> Correction:
         raise CorrectionError(path, f"is no correction: {error}") from error
     if any(abs(np.linalg.det(affine.matrix)) < _LEAST_DETERMINANT for affine in affines):
         raise CorrectionError(path, "is no correction: a matrix cannot be inverted")
-    if not all(hasattr(member["wcs"], "available_frames") for member in tree["members"]):
-        raise CorrectionError(path, "is no correction: the WCS of a member is no GWCS")
+    if not all(_is_wcs(member["wcs"]) for member in tree["members"]):
+        raise CorrectionError(path, "is no correction: the WCS of a member is neither a GWCS nor cards of a header")
     return Correction(
         group=said["group"],
         steps=tuple(
@@ -126,7 +126,7 @@ def read_correction(path: str | Path) -> Correction:
             Member(
                 name=entry["name"],
                 detector=entry["detector"],
-                before=ExposureState(wcs=original["wcs"], status=entry["status"], result=entry["result"]),
+                before=ExposureState(wcs=_wcs_of(original["wcs"]), status=entry["status"], result=entry["result"]),
                 wcs_hash=entry["wcs_hash"],
                 corrected_hash=entry["corrected_hash"],
             )
@@ -138,6 +138,18 @@ def read_correction(path: str | Path) -> Correction:
         description=said["description"],
         history=tuple(said["history_entries"]),
     )
+
+
+def _is_wcs(wcs: Any) -> bool:
+    """Whether it is what one of the missions' images keeps as its WCS."""
+    cards = plain(wcs)
+    listed = isinstance(cards, list) and all(isinstance(card, list) and len(card) == 3 for card in cards)
+    return hasattr(wcs, "available_frames") or (listed and bool(cards))
+
+
+def _wcs_of(wcs: Any) -> Any:
+    """As the image had it."""
+    return wcs if hasattr(wcs, "available_frames") else plain(wcs)
 
 
 def _floats(numbers: Any) -> Floats:

@@ -32,16 +32,16 @@ def crds_parameters(dataset: Any, input_dir: str = "") -> dict[str, Any]:
         return dict(dataset.get_crds_parameters())
     if isinstance(dataset, Iterator):
         return {}  # it would be used up
-    if not isinstance(dataset, (str, Path, Mapping)):
-        first = items_of(dataset)[0]
+    first = items_of(dataset)[0]
+    if not isinstance(first, (Path, Mapping)):
         return crds_parameters(first, input_dir)
-    if isinstance(dataset, Mapping):
-        dataset = _first_exposure(check_association(dataset, "the association", Path(input_dir)), Path(input_dir))
+    if isinstance(first, Mapping):
+        path = _first_exposure(check_association(first, "the association", Path(input_dir)), Path(input_dir))
     else:
-        dataset = located(dataset, input_dir)
-        if dataset.suffix.lower() == ".json":
-            dataset = _first_exposure(load_association(dataset), dataset.parent)
-    return mission_of(dataset).selection(Path(dataset))
+        path = located(first, input_dir)
+        if path.suffix.lower() == ".json":
+            path = _first_exposure(load_association(path), path.parent)
+    return mission_of(path).selection(path)
 
 
 def known_parameters(dataset: Any, input_dir: str = "") -> dict[str, Any]:

@@ -169,8 +169,9 @@ class HstImage:
 
     @property
     def wcs(self) -> Cards:
-        """The cards of the primary WCS."""
-        return read_cards(self._header)
+        """The cards of the primary WCS, and of the keyword that says which one was the first."""
+        first = (_ORIGINAL,) if _ORIGINAL in self._header else ()
+        return read_cards(self._header) + [(name, self._header[name], self._header.comments[name]) for name in first]
 
     @property
     def _version(self) -> int:
@@ -350,7 +351,10 @@ class HstImage:
 
     def set_wcs(self, wcs: Sequence[Sequence[Any]]) -> None:
         """Give it the cards of a primary WCS."""
-        write_cards(self._header, [(str(name), value, str(comment)) for name, value, comment in wcs])
+        cards = {str(name): (value, str(comment)) for name, value, comment in wcs}
+        write_cards(self._header, [(name, *card) for name, card in cards.items()])
+        if _ORIGINAL not in cards:
+            self._header.remove(_ORIGINAL, ignore_missing=True)
         with self._model.opened() as hdus:
             self._wcs = FitsWcs(self._header, hdus)
         self._update_region()

@@ -11,7 +11,8 @@ from stpipe.datamodel import AbstractDataModel
 from stpipe.library import AbstractModelLibrary
 
 from tweakreg.errors import InputError, first_line
-from tweakreg.files import at_home, is_folder
+from tweakreg.observatory.hst import HstModel
+from tweakreg.observatory.named import exposures_named
 
 _WHAT = "the list of exposures"
 _TAKEN = "give an association, file names, open datamodels, or a library of them"
@@ -42,10 +43,7 @@ def _items(given: Any) -> Iterator[Any]:
     if isinstance(given, bytes):
         given = os.fsdecode(given)
     if isinstance(given, (str, os.PathLike)):
-        path = at_home(os.fspath(given))
-        if is_folder(path):
-            raise InputError(path, "is a folder: name the exposures in it, or an association of them")
-        yield path
+        yield from exposures_named(os.fspath(given))
     elif _is_hdulist(given):
         yield _opened(given)
     elif not isinstance(given, Sequence) and isinstance(given, (AbstractDataModel, AbstractModelLibrary, Mapping)):
@@ -68,6 +66,8 @@ def _is_hdulist(given: Any) -> bool:
 def _opened(hdulist: Any) -> Any:
     from stdatamodels.jwst import datamodels
 
+    if str(hdulist[0].header.get("TELESCOP", "")).strip() == "HST" and "DATAMODL" not in hdulist[0].header:
+        return HstModel(hdulist)
     kind = getattr(datamodels, str(hdulist[0].header.get("DATAMODL")), datamodels.ImageModel)
     try:
         return kind(hdulist)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -56,22 +56,15 @@ class ModelLibrary(AbstractModelLibrary):
     """
 
     def __init__(self, init: Any, on_disk: bool = False, **kwargs: Any) -> None:
-        if isinstance(init, (str, Path)):
-            init = at_home(init)
-            if init.suffix.lower() != ".json":
-                init = [init]
-        elif not isinstance(init, Mapping) and (_is_model(init) or not isinstance(init, Iterable)):
-            init = [init]
-        elif not isinstance(init, Mapping):
-            init = list(init)
-        if isinstance(init, list):
-            if not init:
-                raise InputError("the list of exposures", "it is empty: name an association or exposures")
-            _check_kinds(init)
-            if isinstance(init[0], (str, Path)):
-                init = association_of_files([at_home(item) for item in init])
-            else:
-                on_disk = False
+        items = items_of(init)
+        if not items:
+            raise InputError("the list of exposures", "it is empty: name an association or exposures")
+        if len(items) == 1 and (isinstance(items[0], Mapping) or _is_association(items[0])):
+            init = items[0]
+        else:
+            _check_kinds(items)
+            on_disk = on_disk and isinstance(items[0], Path)
+            init = association_of_files(items) if isinstance(items[0], Path) else items
         self._of_files = isinstance(init, (Mapping, Path))
         #: The association's file, if it is one.
         self.asn_path = init if isinstance(init, Path) else None
@@ -204,10 +197,10 @@ class ModelLibrary(AbstractModelLibrary):
 
 def _check_kinds(items: list[Any]) -> None:
     """Refuse what is neither all names of files nor all open datamodels."""
-    files = sum(isinstance(item, (str, Path)) for item in items)
-    strange = next((item for item in items if not isinstance(item, (str, Path)) and not _is_model(item)), items)
+    files = sum(isinstance(item, Path) for item in items)
+    strange = next((item for item in items if not isinstance(item, Path) and not _is_model(item)), items)
     if strange is not items:
-        raise InputError("the list of exposures", f"{strange!r:.60} is neither a file nor a datamodel")
+        raise InputError("the list of exposures", "an association or a library among others: give it alone")
     if 0 < files < len(items):
         raise InputError("the list of exposures", "has both files and open datamodels: open all of them, or none")
 

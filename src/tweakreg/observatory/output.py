@@ -45,6 +45,38 @@ def output_folder(output_dir: str | None, output_file: str | None) -> Path:
     return inside
 
 
+def plan_in_place(library: ModelLibrary) -> list[Path]:
+    """The exposures' own files, once it is known that they can be replaced.
+
+    Parameters
+    ----------
+    library : ModelLibrary
+        The exposures.
+
+    Raises
+    ------
+    ParameterError
+        They are no files, or packed ones, or in several folders, which could not be replaced all at once.
+    """
+    paths = [Path(os.path.abspath(library.member_path(index))) for index in range(len(library))]  # noqa: PTH100
+
+    def refuse(why: str) -> ParameterError:
+        return ParameterError("in_place", True, why)
+
+    if not library.of_files or any("://" in str(library.member_path(index)) for index in range(len(library))):
+        raise refuse("is for exposures that are files")
+    if len({path.parent for path in paths}) > 1:
+        raise refuse("is for exposures in one folder: run the folders one by one, or set output_dir")
+    for path, mission in zip(paths, library.missions, strict=True):
+        if path.suffix not in mission.ENDINGS:
+            raise refuse(f"cannot replace {path.name}: unpack it, or set output_dir")
+        if not os.access(path, os.W_OK) or path.is_symlink():
+            raise refuse(f"cannot replace {path.name}: it is a link, or must not be written")
+    if len(set(paths)) < len(paths):
+        raise OutputError("an exposure is listed twice")
+    return paths
+
+
 def plan_outputs(
     library: ModelLibrary, directory: Path, suffix: str, output_file: str | None = None, ending: str = ".fits"
 ) -> list[Path]:
@@ -92,7 +124,7 @@ def plan_outputs(
             raise OutputError(f"{output} is a folder: remove it, or set output_dir or suffix")
         # Of an open datamodel only the name is known: it may be the file in the output folder.
         if output.resolve() in inputs or (not exists(source) and output.exists() and output.name == source.name):
-            raise OutputError(f"the result would replace the input {output}: set output_dir or suffix")
+            raise OutputError(f"the result would replace the input {output}: set output_dir or suffix, or in_place")
         seen[output] = source
     if association and library.asn_path and (directory / association).resolve() == library.asn_path.resolve():
         raise OutputError(f"the result would replace the input {library.asn_path}: set output_dir or suffix")
@@ -110,8 +142,10 @@ def _check_name(name: str) -> None:
         raise OutputError(f"a FITS header cannot hold the name {name}: rename it, or set output_ext to .asdf")
 
 
-def save_library(library: ModelLibrary, outputs: list[Path], suffix: str, output_file: str | None = None) -> list[Path]:
-    """Write every exposure and, for an association, the association of the results.
+def save_library(
+    library: ModelLibrary, outputs: list[Path], suffix: str, output_file: str | None = None, *, in_place: bool = False
+) -> list[Path]:
+    """Write every exposure and, for an association, the association of the results; exposures in place have theirs.
 
     Returns
     -------
@@ -119,7 +153,7 @@ def save_library(library: ModelLibrary, outputs: list[Path], suffix: str, output
         What was written; the association is the last.
     """
     directory = outputs[0].parent
-    asn_name = association_name(library, suffix, output_file)
+    asn_name = None if in_place else association_name(library, suffix, output_file)
     with staging(directory) as temporary:
         with library:
             for index, output in enumerate(outputs):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from tweakreg.observatory.exposure import ExposureImage, OpenImage
 from tweakreg.observatory.library import ModelLibrary
 from tweakreg.observatory.missions import images_of, opened
 from tweakreg.observatory.names import bare_name
-from tweakreg.parameters import Config
+from tweakreg.parameters import Config, find_for
 from tweakreg.plane import Bools
 from tweakreg.progress import progress
 from tweakreg.records import Outcome, Selection, SourceCatalog
@@ -45,7 +46,7 @@ class Measured:
     found: dict[str, SourceCatalog]
 
 
-def measure(library: ModelLibrary, config: Config) -> Measured:
+def measure(library: ModelLibrary, config: Config, origins: Mapping[str, tuple[Any, str]] | None = None) -> Measured:
     """Find or read the sources of every exposure.
 
     Parameters
@@ -54,6 +55,9 @@ def measure(library: ModelLibrary, config: Config) -> Measured:
         Not changed.
     config : Config
         Says how.
+    origins : mapping of str to (value, origin), optional
+        Every parameter and where it came from: what the user did not say is chosen for each image. By default `config`
+        holds for all.
 
     Raises
     ------
@@ -70,6 +74,7 @@ def measure(library: ModelLibrary, config: Config) -> Measured:
             group=str(member["group_id"]),
             grouped=library.is_grouped(index),
             config=config,
+            origins=origins or {},
             listed=index in listed,
             custom=listed.get(index),
         )
@@ -116,6 +121,8 @@ class _Task:
         Whether the association says so, which no parameter changes.
     config : Config
         All parameters.
+    origins : mapping of str to (value, origin)
+        Where they came from; empty where `config` holds for all images.
     listed : bool
         Whether catfile or the association say where its catalog is, or that it has none.
     custom : Path or None
@@ -127,6 +134,7 @@ class _Task:
     group: str
     grouped: bool
     config: Config
+    origins: Mapping[str, tuple[Any, str]]
     listed: bool
     custom: Path | None
 
@@ -165,14 +173,15 @@ def _sources(image: OpenImage, task: _Task) -> _Image:
         refused = ExposureImage.refused(image, task.group + image.subgroup, *image.unfit)
         return _Image(exposure=refused, catalog=refused.catalog, custom=custom)
     pixels, n_outside, limits = None, 0, config.source_selection
+    find = config.find if custom is not None else find_for(config, task.origins, image.selection)
     if custom is None or config.draws:
-        errors = custom is None and config.find.starfinder == "segmentation"
+        errors = custom is None and find.starfinder == "segmentation"
         pixels = image.pixels(errors=errors, dqbits=config.dqbits)
     if custom is not None:
         catalog, n_outside = _read_custom(custom, image, config)
     else:
         assert pixels is not None
-        catalog, limits = find_sources(pixels, config.find, image.name), replace(limits, magnitudes=False)
+        catalog, limits = find_sources(pixels, find, image.name), replace(limits, magnitudes=False)
     catalog = catalog[limits.without_brightest().chosen(catalog.flux)]
     if config.save_catalogs:
         catalog = _with_sky(catalog, image)

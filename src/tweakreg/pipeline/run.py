@@ -16,7 +16,7 @@ from tweakreg.files import expanded
 from tweakreg.observatory.crds import known_parameters
 from tweakreg.observatory.library import ModelLibrary, open_library
 from tweakreg.observatory.names import bare_name
-from tweakreg.observatory.output import plan_outputs, run_name, save_library
+from tweakreg.observatory.output import plan_in_place, plan_outputs, run_name, save_library
 from tweakreg.parameters import Config, checked, given_catalog, make_config
 from tweakreg.pipeline.align import align_exposures, without_distant
 from tweakreg.pipeline.apply import Recording, apply
@@ -60,7 +60,7 @@ def run(library: ModelLibrary, config: Config, name: str, recording: Recording) 
     reference = None if config.reference is None else Reference(config.reference, config.find)
     if reference is not None:
         reference.early()
-    measured = measure(library, config)
+    measured = measure(library, config, recording.origins.parameters)
     exposures = without_distant(measured.exposures)
     alignment = align_exposures(exposures, reference, config)
     images = apply(library, exposures, alignment, config, recording)
@@ -151,8 +151,13 @@ class RunResult:
         folder = expanded(str(directory))
         written: list[Path] = []
         if not self.run.config.dry_run:
-            outputs = plan_outputs(self.library, folder, _SUFFIX, None, self.run.config.ending)
-            written += save_library(self.library, outputs, _SUFFIX)
+            own = self.run.config.in_place
+            outputs = (
+                plan_in_place(self.library)
+                if own
+                else plan_outputs(self.library, folder, _SUFFIX, None, self.run.config.ending)
+            )
+            written += save_library(self.library, outputs, _SUFFIX, in_place=own)
         return written + save_all(self.run, folder)
 
     def __repr__(self) -> str:
