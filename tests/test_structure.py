@@ -10,9 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import BOX, PLANE, RELATIVE, field, image, turned
+from tweakreg import align
 from tweakreg.alignment.stages import align_on_plane
 from tweakreg.alignment.structure import structure, unpartnered
 from tweakreg.records import Outcome, PlaneCatalog, Stage, StageConfig, Status
+from tweakreg.simulate import make_scene
+from tweakreg.simulate.models import make_models
 
 MAS = 1e-3
 ABSOLUTE = StageConfig.of(Stage.ABSOLUTE)
@@ -172,3 +175,11 @@ def test_a_group_that_the_tie_of_others_does_not_hold_for():
     for name in "xy":
         if alignment.status(name) is Status.COMPLETE:
             assert np.abs(alignment.corrections[name](BOX) - BOX).max() < 0.005
+
+
+@pytest.mark.parametrize("seed", [1, 3, 5, 7])
+def test_a_detector_that_finds_a_few_stars_less_is_where_it_should_be(seed):
+    """Detectors find all stars or nearly all: a tenth less is no detector out of its place."""
+    scene = make_scene(size=256, n_exposures=4, n_visits=2, detectors=("NRCA1", "NRCA2"), n_stars=150, seed=seed)
+    result = align(list(make_models(scene)), catalog=scene.reference_catalog(), roundhi=0.6, kernel_fwhm=2.0)
+    assert {each.absolute.outcome.name for each in result} == {"ALIGNED"}

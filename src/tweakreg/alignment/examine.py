@@ -42,6 +42,8 @@ _FEWEST = 6
 _ENOUGH_EXPECTED = 10.0
 #: So small a share of what was to be expected is few.
 _FEW_SHARE = 0.25
+#: A detector that has more than this share of what others have is where it should be, as far as partners tell.
+_MOST_SHARE = 0.75
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -307,11 +309,13 @@ def _misfit(looks: Sequence[_Look], config: StageConfig) -> Detail | None:
     lonely = unpartnered(np.array([look.n_partners for look in looks]), np.array([look.n_expected for look in looks]))
     for look, chance in zip(looks, lonely, strict=True):
         missing = look.n_expected - look.n_partners
-        if chance < _CERTAIN and missing >= _FEWEST:
+        others = [each for each in looks if each is not look]
+        share = sum(each.n_partners for each in others) / max(sum(each.n_expected for each in others), 1)
+        # Detectors differ in how many stars they find: one that is out of its place lacks most of its partners.
+        most = look.n_partners > _MOST_SHARE * min(share, 1.0) * look.n_expected
+        if chance < _CERTAIN and missing >= _FEWEST and not most:
             words = f"{look.image.name}: {{partners}} of {{stars}} stars have partners, of the others {{share:.0%}}: "
             words += _apart(look.image, [each.image for each in looks], config)
-            others = [each for each in looks if each is not look]
-            share = sum(each.n_partners for each in others) / max(sum(each.n_expected for each in others), 1)
             return Detail(words, {"partners": look.n_partners, "stars": look.n_expected, "share": share})
     bad = [
         look
