@@ -78,8 +78,8 @@ def test_nothing_else_is_changed(files, aligned):
         assert {number for number, *_ in different.diff_hdus} == {0, 1, 4}
         primary = different.diff_hdus[0][1].diff_headers
         assert not primary.diff_keyword_values
-        assert [each for each, *_ in primary.right_only_keywords] in ([], ["TWEAKREG"])
-        assert primary.common_keywords is not None
+        assert primary.diff_keywords == ([], ["TWEAKREG"])
+        assert all(part.diff_data.identical for _, part, *_ in different.diff_hdus[1:])
 
 
 def test_headers_say_how_it_was_aligned(files, aligned):
@@ -103,7 +103,7 @@ def test_the_archived_wcs_is_the_original(files, aligned):
             kept = WCS(new["SCI", 2].header, new, key=letter)
             primary = WCS(new["SCI", 2].header, new)
             # Distortion is not an alternate's: it is that of the primary one.
-            again = kept.wcs_pix2world(primary.pix2foc(x, y, 0).T, 0).T
+            again = kept.wcs_pix2world(np.transpose(primary.pix2foc(x, y, 0)), 0).T
         assert separation(*before, *again).max() < 1e-8
 
 
@@ -177,7 +177,7 @@ def test_ways_to_name_exposures(files, how, tmp_path):
     folder = files[0].parent
     listed = tmp_path / "files.lst"
     listed.write_text("".join(f"{path}  # one\n" for path in files))
-    rows = Table({"MEMNAME": [path.name[:8].upper() for path in files], "MEMTYPE": ["EXP-DTH"] * len(files)})
+    rows = Table({"MEMNAME": [path.name[:9].upper() for path in files], "MEMTYPE": ["EXP-DTH"] * len(files)})
     table = folder / "jsim01010_asn.fits"
     if not table.exists():
         rows.write(table)

@@ -71,8 +71,12 @@ class FitsWcs:
 
     def invert(self, ra: Floats, dec: Floats, with_bounding_box: bool = False) -> tuple[Floats, Floats]:
         """Pixels of sky positions in degrees."""
-        x, y = self._wcs.all_world2pix(ra, dec, 0, tolerance=1e-6, quiet=True) if np.size(ra) else np.empty((2, 0))
-        return np.asarray(x), np.asarray(y)
+        try:
+            with silenced(RuntimeWarning):
+                x, y = self._wcs.all_world2pix(ra, dec, 0, tolerance=1e-6, quiet=True) if np.size(ra) else ([], [])
+        except Exception:  # a WCS that wcslib cannot invert has no pixels for any position
+            x, y = np.full((2, np.size(ra)), np.nan)
+        return np.asarray(x, dtype=float), np.asarray(y, dtype=float)
 
     def corrected(self, correction: Affine, plane: TangentPlane, bounds: Bounds) -> tuple[Floats, Floats]:
         """CRVAL and CD of the corrected WCS.
@@ -187,7 +191,8 @@ def header_identity(header: Any) -> str:
     digest = hashlib.sha256()
     for name in (*linear, *distorted):
         value = header[name]
-        digest.update(f"{name}={value!r};".encode())
+        # As many digits as a card has room for, so that it is the same before and after it is written.
+        digest.update(f"{name}={value:.11e};".encode() if isinstance(value, float) else f"{name}={value!r};".encode())
     return digest.hexdigest()[:32]
 
 
