@@ -185,7 +185,7 @@ class HstImage:
             primary.get("DETECTOR") or primary.get("INSTRUME"),
             self._header.get("CCDCHIP") or primary.get("CAMERA"),
         ]
-        place = [-float(self._header.get(name, 0.0)) for name in ("LTV1", "LTV2")]
+        place = [0.0 - float(self._header.get(name, 0.0)) for name in ("LTV1", "LTV2")]
         words = [str(part).strip() for part in parts if part not in (None, "")]
         return "-".join([*words, *(f"{value:g}" for value in place if any(place))])
 
