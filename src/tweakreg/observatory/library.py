@@ -117,7 +117,7 @@ class ModelLibrary(AbstractModelLibrary):
         """Of each exposure, the module that knows it."""
         if self.of_files:
             return [mission_of(self.member_path(index)) for index in range(len(self))]
-        return [mission_of(model) for model in self._loaded_models]
+        return [mission_of(self._loaded_models[index]) for index in range(len(self))]
 
     def is_grouped(self, index: int) -> bool:
         """Whether the association says to which group an exposure belongs."""
@@ -297,7 +297,7 @@ def as_given(library: ModelLibrary, inputs: tuple[Any, ...]) -> AbstractModelLib
         return library
     if given.crds_observatory != roman.NAME:
         return library
-    alike: AbstractModelLibrary = type(given)(list(library._loaded_models.values()))
+    alike: AbstractModelLibrary = type(given)([library._loaded_models[index] for index in range(len(library))])
     if library.association is not None:
         alike._asn = copy.deepcopy(library.association)
         alike._asn["products"][0]["members"] = alike._members = library.members
