@@ -153,15 +153,20 @@ class RomanImage(GwcsImage):
 
 
 def _fit_results(quality: FitQuality) -> dict[str, Any]:
+    """As tweakwcs tells of a fit, whose words romancal takes; the matrix turns about the origin of our plane."""
     correction = quality.correction
     return {
         "status": "SUCCESS",
         "fitgeom": quality.geometry,
         "matrix": correction.matrix.tolist(),
         "shift": correction.shift.tolist(),
-        "center": [quality.plane.ra, quality.plane.dec],
+        "center": [0.0, 0.0],
+        "rot": list(correction.rotations),
+        "<rot>": correction.rotation,
         "proper_rot": correction.rotation,
-        "scale": [correction.scale],
+        "scale": list(correction.scales),
+        "<scale>": correction.scale,
+        "skew": correction.skew,
         "nmatches": quality.n_used,
         "rmse": quality.rms / 1000.0,
         "mae": quality.mae / 1000.0,
