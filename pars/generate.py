@@ -23,7 +23,10 @@ _FILTER = _TYPE | {"META.INSTRUMENT.FILTER": "filter"}
 _PUPIL = _FILTER | {"META.INSTRUMENT.PUPIL": "pupil"}
 
 #: By what CRDS selects the parameters of an instrument, and the table's column for it.
-KEYS = {"nircam": _PUPIL, "niriss": _PUPIL, "miri": _FILTER, "fgs": _TYPE}
+KEYS = {"nircam": _PUPIL, "niriss": _PUPIL, "miri": _FILTER, "fgs": _TYPE, "wfi": _TYPE}
+#: Of what telescope an instrument is, if not of JWST.
+_TELESCOPES = {"wfi": "ROMAN"}
+_DATES = ("META.OBSERVATION.DATE", "META.OBSERVATION.TIME")
 _NO_PARAMETERS = {"instrument", "name", "exp_type", "filter", "pupil", "sources"}
 
 
@@ -32,9 +35,19 @@ def read_table() -> Table:
     return Table.read(HERE / "table.ecsv")
 
 
+def telescope(instrument: str) -> str:
+    """Name of the telescope of an instrument."""
+    return _TELESCOPES.get(instrument, "JWST")
+
+
 def filename(row: Row) -> str:
     """Name of the file of a row."""
-    return f"jwst_{row['instrument']}_{REFTYPE}_{row['name']}.asdf"
+    return f"{telescope(row['instrument']).lower()}_{row['instrument']}_{REFTYPE}_{row['name']}.asdf"
+
+
+def rmap_name(instrument: str) -> str:
+    """Name of the rules of an instrument."""
+    return f"{telescope(instrument).lower()}_{instrument}_{REFTYPE}.rmap"
 
 
 def tree(row: Row) -> dict[str, Any]:
@@ -58,9 +71,9 @@ def tree(row: Row) -> dict[str, Any]:
             "exposure": {"type": str(values["exp_type"])},
             "instrument": {"name": str(values["instrument"]).upper(), **optical},
             "origin": "tweakreg",
-            "pedigree": "DUMMY" if values["sources"] == "fgs" else "INFLIGHT 2022-07-12 2026-07-28",
+            "pedigree": "DUMMY" if values["sources"] in ("fgs", "wfi-runs") else "INFLIGHT 2022-07-12 2026-07-28",
             "reftype": REFTYPE,
-            "telescope": "JWST",
+            "telescope": telescope(str(values["instrument"])),
             "useafter": meta["useafter"],
         },
     }
@@ -80,7 +93,8 @@ def rmap(instrument: str, table: Table) -> str:
     from crds.core.rmap import ReferenceMapping
 
     keys = KEYS[instrument]
-    name = f"jwst_{instrument}_{REFTYPE}.rmap"
+    name = rmap_name(instrument)
+    is_dated = telescope(instrument) == "JWST"  # the times of Roman have no form of their own in its files
     header = {
         "derived_from": "table.ecsv",
         "file_ext": ".asdf",
@@ -89,23 +103,26 @@ def rmap(instrument: str, table: Table) -> str:
         "instrument": instrument.upper(),
         "mapping": "REFERENCE",
         "name": name,
-        "observatory": "JWST",
-        "parkey": (tuple(keys), ("META.OBSERVATION.DATE", "META.OBSERVATION.TIME")),
+        "observatory": telescope(instrument),
+        "parkey": (tuple(keys), _DATES) if is_dated else (tuple(keys),),
         "sha1sum": "",
         "suffix": REFTYPE,
         "text_descr": "TweakRegStep runtime parameters",
     }
     useafter = table.meta["useafter"].replace("T", " ")
     cases = "".join(
-        f"    {tuple(str(row[column]) for column in keys.values())!r} : UseAfter({{\n"
-        f"        {useafter!r} : {filename(row)!r},\n"
-        "    }),\n"
+        f"    {tuple(str(row[column]) for column in keys.values())!r} : {_case(row, useafter if is_dated else '')},\n"
         for row in table[table["instrument"] == instrument]
     )
     text = f"header = {pformat(header, width=140)}\n\nselector = Match({{\n{cases}}})\n"
     mapping = ReferenceMapping.from_string(text, name, ignore_checksum=True)
     mapping.header["sha1sum"] = mapping._get_checksum(mapping.format())
     return str(mapping.format())
+
+
+def _case(row: Row, useafter: str) -> str:
+    """What is chosen in a case: the file, from a date on if there is one."""
+    return f"UseAfter({{\n        {useafter!r} : {filename(row)!r},\n    }})" if useafter else repr(filename(row))
 
 
 def main() -> None:
@@ -116,10 +133,10 @@ def main() -> None:
         (HERE / filename(row)).write_text(text(row), encoding="utf-8")
         names.add(filename(row))
     for instrument in KEYS:
-        name = f"jwst_{instrument}_{REFTYPE}.rmap"
+        name = rmap_name(instrument)
         (HERE / name).write_text(rmap(instrument, table), encoding="utf-8")
         names.add(name)
-    for path in HERE.glob("jwst_*"):
+    for path in HERE.glob(f"*_{REFTYPE}*"):
         if path.name not in names:
             path.unlink()
 

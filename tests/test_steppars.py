@@ -56,7 +56,7 @@ def test_each_file_says_what_its_row_says(row):
 
 def test_rmaps_and_files_are_those_of_the_table():
     for instrument in generate.KEYS:
-        path = FOLDER / f"jwst_{instrument}_pars-tweakregstep.rmap"
+        path = FOLDER / generate.rmap_name(instrument)
         assert path.read_text() == generate.rmap(instrument, TABLE)
     assert {path.name for path in FOLDER.glob("*.asdf")} == {generate.filename(row) for row in TABLE}
 
@@ -70,7 +70,13 @@ def wheels(name):
 
 @pytest.mark.parametrize(
     ("instrument", "exp_type"),
-    [("nircam", "NRC_IMAGE"), ("niriss", "NIS_IMAGE"), ("miri", "MIR_IMAGE"), ("fgs", "FGS_IMAGE")],
+    [
+        ("nircam", "NRC_IMAGE"),
+        ("niriss", "NIS_IMAGE"),
+        ("miri", "MIR_IMAGE"),
+        ("fgs", "FGS_IMAGE"),
+        ("wfi", "WFI_IMAGE"),
+    ],
 )
 def test_selection_for_every_filter_and_pupil(monkeypatch, instrument, exp_type):
     """No network, no CRDS: the rule for each combination is the table's, and others have no file."""

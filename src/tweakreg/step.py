@@ -20,7 +20,7 @@ from tweakreg.files import check_writable
 from tweakreg.parameters import checked, explain, make_config, normalise
 from tweakreg.process import terminable
 from tweakreg.spec import DEFAULTS, SPEC
-from tweakreg.steppars import parameter_file, read_parameters
+from tweakreg.steppars import observatory_of, parameter_file, read_parameters
 from tweakreg.stpipe_glue import ENDINGS, as_exit, ended, origins_of, parameter_error, refuse_unreadable, restore_values
 
 if TYPE_CHECKING:
@@ -55,14 +55,15 @@ class TweakRegStep(Step):
         Returns
         -------
         ModelLibrary
-            The exposures with corrected WCS and ``meta.cal_step.tweakreg``. Inputs are not changed.
+            The exposures with corrected WCS and ``meta.cal_step.tweakreg``. Inputs are not changed. For a library
+            of romancal's one of that class, which its next step takes.
 
         Raises
         ------
         TweakRegError
             Parameters or files that cannot be used; under ``strun`` one sentence and exit code 1.
         """
-        from tweakreg.observatory.library import open_library
+        from tweakreg.observatory.library import as_given, open_library
         from tweakreg.observatory.output import run_name
         from tweakreg.pipeline.apply import Recording
         from tweakreg.pipeline.run import RunResult, run
@@ -86,7 +87,7 @@ class TweakRegStep(Step):
             raise as_exit(error) from error
         except ENDINGS as ending:
             raise ended(ending, "interrupted: no exposure is written, inputs are as they were") from ending
-        return library
+        return as_given(library, inputs)
 
     def run(self, *args: Any) -> Any:
         """Run the step; see `process`. An output folder that is none is found before anything else."""
@@ -196,6 +197,7 @@ class TweakRegStep(Step):
             return super().save_model(model, *args, **kwargs)
         from tweakreg.observatory.output import save_library
 
+        model = model if self.result is None else self.result.library  # not the class that goes on to the next step
         try:
             self._saved = save_library(
                 model, self._outputs(model), self._suffix, self.output_file, in_place=self.in_place
@@ -274,9 +276,9 @@ class TweakRegStep(Step):
     def _get_crds_parameters(cls, dataset: Any, input_dir: str = "") -> tuple[dict[str, Any], str]:
         from tweakreg.observatory.crds import known_parameters
 
-        if isinstance(dataset, dict) and "meta.instrument.name" in dataset:
-            return dataset, "jwst"
-        return known_parameters(dataset, input_dir), "jwst"
+        is_header = isinstance(dataset, dict) and "meta.instrument.name" in dataset
+        header = dataset if is_header else known_parameters(dataset, input_dir)
+        return header, observatory_of(header)
 
     @staticmethod
     def get_stpipe_loggers() -> tuple[str, ...]:

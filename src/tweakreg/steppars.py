@@ -91,12 +91,24 @@ def parameter_file(header: Mapping[str, Any]) -> Path | None:
             return path
     folder = Path(str(files("tweakreg.pars"))) if word in WORDS else Path(where).expanduser()
     path = select(header, folder)
-    what = f"{header.get('meta.instrument.name')} {header.get('meta.instrument.filter') or ''}".strip()
+    element = header.get("meta.instrument.filter") or header.get("meta.instrument.optical_element") or ""
+    what = f"{header.get('meta.instrument.name')} {element}".strip()
     if path is None:
         log.info("No parameter reference file for %s in %s: the defaults apply", what, folder)
     else:
         log.info("Parameters for %s from the %s file %s", what, "packaged" if word in WORDS else "user's", path)
     return path
+
+
+def observatory_of(header: Mapping[str, Any]) -> str:
+    """Name of the observatory for CRDS.
+
+    Parameters
+    ----------
+    header : mapping
+        Flat metadata; those that do not name the telescope are of JWST.
+    """
+    return str(header.get("meta.telescope") or "jwst").lower()
 
 
 def _check_folder(where: str) -> None:
@@ -292,7 +304,10 @@ def _crds_settings(server: str = "") -> Iterator[None]:
 def _best_reference(header: Mapping[str, Any]) -> str:
     import crds
 
-    return str(crds.getreferences(dict(header), reftypes=[REFTYPE], observatory="jwst")[REFTYPE])
+    observatory = observatory_of(header)
+    prefix = "roman." if observatory == "roman" else ""  # its rules name the first key of its files
+    wanted = {f"{prefix}{name}": value for name, value in header.items()}
+    return str(crds.getreferences(wanted, reftypes=[REFTYPE], observatory=observatory)[REFTYPE])
 
 
 def _answers(url: str) -> bool:

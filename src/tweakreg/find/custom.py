@@ -27,6 +27,9 @@ log = logger(__name__)
 
 ToPixels = Callable[[Floats, Floats], tuple[Floats, Floats]]
 
+#: Of romancal's source catalogs: the data quality of a source's core, and its bit for pixels that are unusable.
+_WARNING_COLUMN, _DO_NOT_USE = "warning_flags", 1
+
 
 def read_catalog(
     path: str | Path,
@@ -41,8 +44,8 @@ def read_catalog(
     ----------
     path : str or Path
         Any format that `astropy.table.Table.read` recognises, with columns x and y,
-        xcentroid and ycentroid, or x_centroid and y_centroid, in any case; optional
-        columns are flux and weight.
+        x_psf and y_psf, xcentroid and ycentroid, or x_centroid and y_centroid, in any case;
+        optional columns are flux (or psf_flux), weight and warning_flags.
     name : str
         Name of the catalog.
     selection : Selection, optional
@@ -63,7 +66,7 @@ def read_catalog(
         The file is missing, is no table, lacks the columns, or has positions that are
         not numbers or weights that are negative.
     """
-    table = read_table(path)
+    table = _without_bad(read_table(path), path)
     selection = selection or Selection.of_sources()
     x, y = _positions(table, path, selection, parameters[:2])
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
@@ -73,7 +76,9 @@ def read_catalog(
     else:
         assert to_pixels is not None
         x, y = to_pixels(x, y)
-    flux_column = chosen_column(table, path, selection.flux, parameters[2]) or find_column(table, path, ("flux",))
+    flux_column = chosen_column(table, path, selection.flux, parameters[2]) or find_column(
+        table, path, ("flux", "psf_flux")
+    )
     if flux_column is None and selection.by_flux:
         raise CatalogError(path, f"has no column flux for the cuts on flux: set {parameters[2]}")
     flux = np.full(len(table), np.nan) if flux_column is None else numbers(table, path, flux_column)
@@ -86,6 +91,19 @@ def read_catalog(
     if not once.all():
         log.warning("%s: %d of %d sources stand twice at the same position: counted once", path, (~once).sum(), len(x))
     return catalog[once]
+
+
+def _without_bad(table: Table, path: str | Path) -> Table:
+    """A table of romancal's without sources whose core is unusable, or where no point source could be fitted."""
+    column = find_column(table, path, (_WARNING_COLUMN,))
+    if column is None:
+        return table
+    good = (np.asarray(table[column], dtype=np.int64) & _DO_NOT_USE) == 0
+    for name in filter(None, (find_column(table, path, (f"{axis}_psf",)) for axis in "xy")):
+        good &= np.isfinite(numbers(table, path, name))
+    if not good.all():
+        log.info("%s: %d of %d sources are flagged or have no position: left out", path, (~good).sum(), len(good))
+    return table[good]
 
 
 def _positions(

@@ -29,7 +29,7 @@ def crds_parameters(dataset: Any, input_dir: str = "") -> dict[str, Any]:
         See `tweakreg.observatory.library.open_library`.
     """
     if isinstance(dataset, (AbstractModelLibrary, AbstractDataModel)):
-        return dict(dataset.get_crds_parameters())
+        return {name.removeprefix("roman."): value for name, value in dataset.get_crds_parameters().items()}
     if isinstance(dataset, Iterator):
         return {}  # it would be used up
     first = items_of(dataset)[0]

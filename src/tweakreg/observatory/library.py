@@ -13,6 +13,7 @@ from stpipe.library import AbstractModelLibrary
 
 from tweakreg.errors import InputError
 from tweakreg.files import at_home, exists
+from tweakreg.observatory import roman
 from tweakreg.observatory.association import (
     SCIENCE,
     association_of_files,
@@ -81,8 +82,8 @@ class ModelLibrary(AbstractModelLibrary):
 
     @property
     def crds_observatory(self) -> str:
-        """Name of the observatory for CRDS."""
-        return "jwst"
+        """Name of the observatory for CRDS, of the first exposure."""
+        return self.missions[0].NAME
 
     @property
     def on_disk(self) -> bool:
@@ -109,7 +110,7 @@ class ModelLibrary(AbstractModelLibrary):
         """Of each exposure, the module that knows it."""
         if self.of_files:
             return [mission_of(self.member_path(index)) for index in range(len(self))]
-        return [mission_of(model) for model in self._loaded_models]
+        return [mission_of(self._loaded_models[index]) for index in range(len(self))]
 
     def is_grouped(self, index: int) -> bool:
         """Whether the association says to which group an exposure belongs."""
@@ -267,6 +268,34 @@ def _copy_of(library: AbstractModelLibrary) -> ModelLibrary:
         _take_group_ids(copied, copies)
         copied.asn_path = getattr(library, "asn_path", None)
     return copied
+
+
+def as_given(library: ModelLibrary, inputs: tuple[Any, ...]) -> AbstractModelLibrary:
+    """The library, or one of the class that came in where a pipeline's next step takes no other.
+
+    Parameters
+    ----------
+    library : ModelLibrary
+        From `open_library`.
+    inputs : tuple
+        As they were given there.
+
+    Returns
+    -------
+    AbstractModelLibrary
+        Of romancal's own class for a library of that, with the same datamodels; else `library` itself.
+    """
+    given = inputs[0] if len(inputs) == 1 else None
+    if not isinstance(given, AbstractModelLibrary) or isinstance(given, ModelLibrary):
+        return library
+    if given.crds_observatory != roman.NAME:
+        return library
+    alike: AbstractModelLibrary = type(given)([library._loaded_models[index] for index in range(len(library))])
+    if library.association is not None:
+        alike._asn = copy.deepcopy(library.association)
+        alike._asn["products"][0]["members"] = alike._members = library.members
+        alike._asn_dir = library._asn_dir
+    return alike
 
 
 def _take_group_ids(library: ModelLibrary, models: list[Any]) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 from stpipe.library import NoGroupID
 
 from tweakreg.errors import InputError, TweakRegError
-from tweakreg.observatory import hst, jwst
+from tweakreg.observatory import hst, jwst, roman
 from tweakreg.observatory.exposure import Mission, OpenImage, plain
 from tweakreg.observatory.whole import check_whole, unreadable
 
 #: Asked one after the other; the last takes what no other does, and says what it lacks.
-MISSIONS: tuple[Mission, ...] = (hst, jwst)
+MISSIONS: tuple[Mission, ...] = (hst, roman, jwst)
 
 
 def mission_of(exposure: Any) -> Mission:

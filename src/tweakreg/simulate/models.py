@@ -80,6 +80,59 @@ def _set_metadata(model: Any, config: SceneConfig, exposure: SimulatedExposure) 
     meta.cal_step.assign_wcs = "COMPLETE"
 
 
+#: Steps of the pipeline whose status the files of Roman must have.
+_ROMAN_STEPS = (
+    "assign_wcs", "dark", "dark_decay", "dq_init", "flat_field", "flux", "linearity", "outlier_detection", "photom",
+    "ramp_fit", "refpix", "saturation", "skymatch", "source_catalog", "tweakreg", "wfi18_transient",
+)  # fmt: skip
+_LOCAL = ("ra", "dec", "roll")
+
+
+def make_roman_model(scene: Scene, exposure: SimulatedExposure, *, pixels: bool = True) -> Any:
+    """An exposure as a calibrated ImageModel of Roman, whose detector WFI01 is the scene's NRCA1, and so on.
+
+    Parameters
+    ----------
+    scene : Scene
+        With aberration its WCS have the frames that romancal gives them.
+    exposure : SimulatedExposure
+        Which of its exposures.
+    pixels : bool
+        Otherwise its image is zero.
+    """
+    from astropy.time import Time
+    from roman_datamodels import datamodels, dqflags
+
+    size, detector = scene.config.size, exposure.detector
+    name = f"WFI{'AB'.index(detector.name[3]) * 4 + int(detector.name[4]):02d}"
+    local = exposure.pointing.at(detector.v2_ref, detector.v3_ref)
+    time, visit = Time(exposure.epoch, format="jyear"), f"00009990010010010{exposure.visit + 1:02d}"
+    meta = {
+        "filename": f"r{visit}_{exposure.number + 1:04d}_{name.lower()}_f158_cal.asdf",
+        "cal_step": dict.fromkeys(_ROMAN_STEPS, "INCOMPLETE") | {"assign_wcs": "COMPLETE"},
+        "instrument": {"name": "WFI", "detector": name, "optical_element": "F158"},
+        "exposure": {"type": "WFI_IMAGE", "start_time": time, "mid_time": time, "end_time": time},
+        "observation": {"observation_id": f"{visit}{exposure.number + 1:04d}"},
+        "wcsinfo": {
+            **{f"{each}_ref": getattr(local, each) for each in _LOCAL},
+            "v2_ref": detector.v2_ref,
+            "v3_ref": detector.v3_ref,
+            "v3yangle": detector.v3yangle,
+            "vparity": detector.vparity,
+            "s_region": s_region(exposure.wcs, pixel_bounds(exposure.wcs, (size, size))),
+        },
+    }
+    model = datamodels.ImageModel.create_fake_data({"meta": meta}, shape=(size, size))
+    model.meta["wcs"] = deepcopy(exposure.wcs)
+    if pixels:
+        data, error, saturated, bad = render(scene, exposure)
+        flags = dqflags.pixel
+        model["data"], model["err"] = data.astype(np.float32), error.astype(np.float16)
+        unusable = saturated * int(flags.SATURATED | flags.DO_NOT_USE) + bad * int(flags.DO_NOT_USE)
+        model["dq"] = unusable.astype(np.uint32)
+    return model
+
+
 def make_models(scene: Scene, *, pixels: bool = True) -> Iterator[Any]:
     """All exposures, one after another."""
     for exposure in scene.exposures:

@@ -27,11 +27,14 @@ class TelescopeAngles:
         arcsec.
     roll_ref : float
         degrees.
+    telescope : str
+        'jwst' or 'roman': a correction bears its label, and its pipeline refuses that of another.
     """
 
     v2_ref: float
     v3_ref: float
     roll_ref: float
+    telescope: str = "jwst"
 
 
 def check_wcs(wcs: Any) -> None:
@@ -130,12 +133,15 @@ def uncorrected(wcs: Any) -> Any:
 
 
 def make_corrector(wcs: Any, angles: TelescopeAngles) -> Any:
-    """The corrector of tweakwcs for a WCS."""
-    from tweakwcs.correctors import JWSTWCSCorrector
+    """The corrector of tweakwcs for a WCS; one that was corrected before keeps the label of its correction."""
+    from tweakwcs.correctors import JWSTWCSCorrector, RomanWCSCorrector
 
+    known = {"jwst": JWSTWCSCorrector, "roman": RomanWCSCorrector}
+    label = correction_of(wcs).name if is_corrected(wcs) else ""
+    kind = next((each for each in known.values() if each.corrector_name == label), known[angles.telescope])
     info = {"v2_ref": float(angles.v2_ref), "v3_ref": float(angles.v3_ref), "roll_ref": float(angles.roll_ref)}
     try:
-        return JWSTWCSCorrector(wcs, info)
+        return kind(wcs, info)
     except ValueError as error:
         raise WCSError(" ".join(map(str, error.args))) from error
 
