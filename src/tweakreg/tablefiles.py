@@ -52,7 +52,7 @@ DEC_NAMES = (
     "delta_j2000", "deltawin_j2000",
 )  # fmt: skip
 #: Usual names of pixels.
-PIXEL_NAMES = tuple((axis, f"{axis}centroid", f"{axis}_centroid") for axis in "xy")
+PIXEL_NAMES = tuple((axis, f"{axis}_psf", f"{axis}centroid", f"{axis}_centroid") for axis in "xy")
 #: Names and UCDs of pairs of columns that are positions, in lower case.
 _POSITIONS = (
     (
