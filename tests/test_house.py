@@ -60,6 +60,7 @@ def test_imports_run_downward(copy):
 @pytest.mark.parametrize(
     ("place", "line", "contract"),
     [
+        ("pipeline/new.py", "from tweakreg.observatory import hst", "missions chooses"),
         ("pipeline/save.py", "import photutils", "find is the door to photutils"),
         ("new.py", "import gwcs", "wcs and simulate are the doors to gwcs"),
         ("report/lines.py", "import stpipe", "stpipe ends at the step"),

@@ -462,6 +462,16 @@ def is_file(path: Path) -> bool:
     return head.startswith(b"SIMPLE") and _TELESCOPE.search(head) is not None and b"DATAMODL" not in head
 
 
+def is_header(primary: Any) -> bool:
+    """As `is_file`, of a primary header."""
+    return str(primary.get("TELESCOP", "")).strip() == "HST" and "DATAMODL" not in primary
+
+
+def model_of_hdus(hdulist: Any) -> HstModel:
+    """An open file."""
+    return HstModel(hdulist)
+
+
 def is_model(model: Any) -> bool:
     """Whether it is an `HstModel`, or an open HDUList of HST."""
     return isinstance(model, HstModel)

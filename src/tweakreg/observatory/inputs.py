@@ -10,8 +10,8 @@ import numpy as np
 from stpipe.datamodel import AbstractDataModel
 from stpipe.library import AbstractModelLibrary
 
-from tweakreg.errors import InputError, first_line
-from tweakreg.observatory.hst import HstModel
+from tweakreg.errors import InputError
+from tweakreg.observatory.missions import model_of_hdus
 from tweakreg.observatory.named import exposures_named
 
 _WHAT = "the list of exposures"
@@ -45,7 +45,7 @@ def _items(given: Any) -> Iterator[Any]:
     if isinstance(given, (str, os.PathLike)):
         yield from exposures_named(os.fspath(given))
     elif _is_hdulist(given):
-        yield _opened(given)
+        yield model_of_hdus(given)
     elif not isinstance(given, Sequence) and isinstance(given, (AbstractDataModel, AbstractModelLibrary, Mapping)):
         yield given  # a container of datamodels passes as one, but is a sequence too
     elif isinstance(given, np.ndarray) and given.ndim == 0:
@@ -61,16 +61,3 @@ def _is_hdulist(given: Any) -> bool:
     from astropy.io.fits import HDUList
 
     return isinstance(given, HDUList)
-
-
-def _opened(hdulist: Any) -> Any:
-    from stdatamodels.jwst import datamodels
-
-    if str(hdulist[0].header.get("TELESCOP", "")).strip() == "HST" and "DATAMODL" not in hdulist[0].header:
-        return HstModel(hdulist)
-    kind = getattr(datamodels, str(hdulist[0].header.get("DATAMODL")), datamodels.ImageModel)
-    try:
-        return kind(hdulist)
-    except Exception as error:  # as for a file
-        reason = first_line(error)
-        raise InputError(hdulist.filename() or "the HDUList", f"cannot be opened as a datamodel ({reason})") from error

@@ -209,6 +209,14 @@ def open_model(path: str | Path, **kwargs: Any) -> Any:
     return datamodels.open(path, **kwargs)
 
 
+def model_of_hdus(hdulist: Any) -> Any:
+    """An open file as the datamodel that its header names."""
+    from stdatamodels.jwst import datamodels
+
+    kind = getattr(datamodels, str(hdulist[0].header.get("DATAMODL")), datamodels.ImageModel)
+    return kind(hdulist)
+
+
 def images(model: Any, path: str | Path) -> list[JwstImage]:
     """The only one; see `tweakreg.observatory.exposure.Mission` for this and what follows."""
     return [JwstImage.checked(model, path, bare_name(path))]

@@ -9,7 +9,7 @@ from typing import Any
 
 from stpipe.library import NoGroupID
 
-from tweakreg.errors import InputError, TweakRegError
+from tweakreg.errors import InputError, TweakRegError, first_line
 from tweakreg.observatory import hst, jwst, roman
 from tweakreg.observatory.exposure import Mission, OpenImage, plain
 from tweakreg.observatory.whole import check_whole, unreadable
@@ -91,6 +91,26 @@ def open_model(filename: str | Path, **kwargs: Any) -> Any:
         raise
     except Exception as error:  # astropy, asdf and the datamodels each raise their own
         raise unreadable(filename, error, "cannot be opened as a datamodel") from error
+
+
+def model_of_hdus(hdulist: Any) -> Any:
+    """An open FITS file as a datamodel.
+
+    Parameters
+    ----------
+    hdulist : astropy.io.fits.HDUList
+        Kept open.
+
+    Raises
+    ------
+    InputError
+        It cannot be one.
+    """
+    try:
+        return (hst if hst.is_header(hdulist[0].header) else jwst).model_of_hdus(hdulist)
+    except Exception as error:  # as for a file
+        reason = first_line(error)
+        raise InputError(hdulist.filename() or "the HDUList", f"cannot be opened as a datamodel ({reason})") from error
 
 
 def group_of_file(path: str | Path) -> str:

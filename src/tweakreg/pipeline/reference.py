@@ -11,11 +11,12 @@ from tweakreg.errors import CatalogError, InputError, ServiceError, logger
 from tweakreg.files import check_writable, expanded, staging
 from tweakreg.find.custom import read_catalog
 from tweakreg.find.finders import find_sources
+from tweakreg.observatory.exposure import OpenImage
 from tweakreg.observatory.library import ModelLibrary
 from tweakreg.observatory.missions import only_one, opened
 from tweakreg.plane import Floats
 from tweakreg.progress import progress
-from tweakreg.records import FindConfig, ReferenceCatalog, magnitudes
+from tweakreg.records import FindConfig, ReferenceCatalog, SourceCatalog, magnitudes
 from tweakreg.reference.providers import Request, check_fetchable, fetch, reference_catalog
 from tweakreg.reference.region import cones
 from tweakreg.reference.service import Patience
@@ -25,6 +26,10 @@ log = logger(__name__)
 
 #: What a bundle's name may end in, which says its format.
 _ENDINGS = (".parquet", ".ecsv")
+
+
+#: Right ascension, declination, flux and weight of sources.
+_Placed = tuple[Floats, Floats, Floats, Floats | None]
 
 
 class Reference:
@@ -76,29 +81,48 @@ class Reference:
 
     def _of_image(self) -> ReferenceCatalog:
         """The sources of an image with the right coordinates, or those of a catalog of it."""
-        path, selection = Path(self.request.image), self.request.selection
+        path = Path(self.request.image)
         with opened(path) as images:
-            image = only_one(images, path)
             if self.request.names:
-                table = expanded(self.request.names[0])
-                found = read_catalog(table, table.name, selection, parameters=("refxcol", "refycol", "rfluxcol"))
-                provenance = f"file {table.resolve()}, "
+                parts, provenance = [self._listed(only_one(images, path))], f"file {self._table.resolve()}, "
             else:
-                found, provenance = find_sources(image.pixels(), self._find, path.name), "sources of "
-            by_magnitude = selection.magnitudes and not selection.flux
-            found = found[selection.chosen(magnitudes(found.flux) if by_magnitude else found.flux)]
-            if not len(found):
-                raise CatalogError(path, "no source of it is left: check snr_threshold, kernel_fwhm and the cuts")
-            ra, dec = image.sky(found.x, found.y)
-        log.info("%s: %d sources are the reference", found.name, len(found))
+                parts, provenance = [self._found(image) for image in images], "sources of "
+        ra, dec, flux = (np.concatenate([part[column] for part in parts]) for column in range(3))
+        if not len(ra):
+            raise CatalogError(path, "no source of it is left: check snr_threshold, kernel_fwhm and the cuts")
+        weight = parts[0][3] if self.request.names else None
+        name = self._table.name if self.request.names else path.name
+        log.info("%s: %d sources are the reference", name, len(ra))
         return ReferenceCatalog(
             ra=ra,
             dec=dec,
-            weight=found.weight,
-            name=found.name,
+            weight=weight,
+            name=name,
             provenance=f"{provenance}{path.resolve()}",
-            mag=magnitudes(found.flux),
+            mag=magnitudes(flux),
         )
+
+    @property
+    def _table(self) -> Path:
+        """The catalog of the image."""
+        return expanded(self.request.names[0])
+
+    def _listed(self, image: OpenImage) -> _Placed:
+        """The sources in a catalog of an image."""
+        columns = ("refxcol", "refycol", "rfluxcol")
+        return self._placed(image, read_catalog(self._table, image.name, self.request.selection, parameters=columns))
+
+    def _found(self, image: OpenImage) -> _Placed:
+        """The sources that are found in an image."""
+        return self._placed(image, find_sources(image.pixels(), self._find, image.name))
+
+    def _placed(self, image: OpenImage, found: SourceCatalog) -> _Placed:
+        """The sources that the cuts leave, on the sky."""
+        selection = self.request.selection
+        by_magnitude = selection.magnitudes and not selection.flux
+        found = found[selection.chosen(magnitudes(found.flux) if by_magnitude else found.flux)]
+        ra, dec = image.sky(found.x, found.y)
+        return ra, dec, found.flux, found.weight
 
 
 def write_bundle(inputs: list[Path], output: Path, catalog: str, margin: float, patience: Patience) -> int:
