@@ -87,7 +87,8 @@ def _chip(scene: Scene, exposure: SimulatedExposure, number: int, *, pixels: boo
 
 def write_hst_scene(scene: Scene, directory: Path) -> list[Path]:
     """Write the exposures as ``_flc.fits`` files, ``refcat.ecsv`` and ``truth.asdf``; gives the exposures."""
-    names, truth = [], {}
+    names: list[str] = []
+    truth: dict[str, Any] = {}
     with staging(directory) as temporary:
         ordered = sorted(scene.exposures, key=lambda each: each.number)
         for _, chips in groupby(ordered, key=lambda each: each.number):
