@@ -21,13 +21,19 @@ REFTYPE = "pars-tweakregstep"
 _TYPE = {"META.EXPOSURE.TYPE": "exp_type"}
 _FILTER = _TYPE | {"META.INSTRUMENT.FILTER": "filter"}
 _PUPIL = _FILTER | {"META.INSTRUMENT.PUPIL": "pupil"}
+_DETECTOR = {"META.INSTRUMENT.DETECTOR": "detector"}
+_HST = ("acs", "wfc3", "wfpc2", "stis", "nicmos")
 
 #: By what CRDS selects the parameters of an instrument, and the table's column for it.
-KEYS = {"nircam": _PUPIL, "niriss": _PUPIL, "miri": _FILTER, "fgs": _TYPE, "wfi": _TYPE}
+KEYS = {"nircam": _PUPIL, "niriss": _PUPIL, "miri": _FILTER, "fgs": _TYPE, "wfi": _TYPE} | dict.fromkeys(
+    _HST, _DETECTOR
+)
 #: Of what telescope an instrument is, if not of JWST.
-_TELESCOPES = {"wfi": "ROMAN"}
+_TELESCOPES = {"wfi": "ROMAN"} | dict.fromkeys(_HST, "HST")
 _DATES = ("META.OBSERVATION.DATE", "META.OBSERVATION.TIME")
-_NO_PARAMETERS = {"instrument", "name", "exp_type", "filter", "pupil", "sources"}
+_NO_PARAMETERS = {"instrument", "name", "exp_type", "detector", "filter", "pupil", "sources"}
+#: Sources whose values were found in no flight data.
+_DUMMY = ("fgs", "wfi-runs", "hst-runs", "hst-alike")
 
 
 def read_table() -> Table:
@@ -59,7 +65,7 @@ def tree(row: Row) -> dict[str, Any]:
         if name not in _NO_PARAMETERS
     }
     meta = row.meta
-    optical = {name: str(values[name]) for name in ("filter", "pupil") if name in values}
+    optical = {name: str(values[name]) for name in ("detector", "filter", "pupil") if name in values}
     return {
         "class": "tweakreg.TweakRegStep",
         "name": "tweakreg",
@@ -68,10 +74,10 @@ def tree(row: Row) -> dict[str, Any]:
             "author": "The tweakreg developers",
             "date": meta["date"],
             "description": " ".join(meta["sources"][source] for source in str(values["sources"]).split()),
-            "exposure": {"type": str(values["exp_type"])},
+            **({"exposure": {"type": str(values["exp_type"])}} if "exp_type" in values else {}),
             "instrument": {"name": str(values["instrument"]).upper(), **optical},
             "origin": "tweakreg",
-            "pedigree": "DUMMY" if values["sources"] in ("fgs", "wfi-runs") else "INFLIGHT 2022-07-12 2026-07-28",
+            "pedigree": "DUMMY" if str(values["sources"]).split()[0] in _DUMMY else "INFLIGHT 2022-07-12 2026-07-28",
             "reftype": REFTYPE,
             "telescope": telescope(str(values["instrument"])),
             "useafter": meta["useafter"],
@@ -94,7 +100,9 @@ def rmap(instrument: str, table: Table) -> str:
 
     keys = KEYS[instrument]
     name = rmap_name(instrument)
-    is_dated = telescope(instrument) == "JWST"  # the times of Roman have no form of their own in its files
+    is_dated = (
+        telescope(instrument) == "JWST"
+    )  # Roman's files have no such form of times; HST's rows hold for all of them
     header = {
         "derived_from": "table.ecsv",
         "file_ext": ".asdf",

@@ -71,6 +71,20 @@ def test_a_common_shift_is_no_relative_error():
     assert result.relative.max() < 1e-3 * result.absolute.max()
 
 
+@pytest.mark.parametrize("mission", ["hst", "roman"])
+def test_demo_of_other_missions(tmp_path, capsys, mission):
+    if mission == "roman":
+        pytest.importorskip("roman_datamodels")
+    options = [f"--mission={mission}", "--size=256", "--exposures=3", f"--plot={tmp_path / 'a.png'}"]
+    assert main(["demo", str(tmp_path / "demo"), *options]) == 0
+    said = capsys.readouterr().out
+    assert said.count("COMPLETE") == 6
+    before, after = map(float, said.splitlines()[-2].split()[1:3])
+    assert before > 20.0
+    assert after < 2.0
+    assert (tmp_path / "a.png").stat().st_size > 1000
+
+
 def test_demo(tmp_path, capsys):
     arguments = ["demo", str(tmp_path / "demo"), "--size=256", "--exposures=3", f"--plot={tmp_path / 'a.png'}"]
     assert main(arguments) == 0

@@ -16,13 +16,15 @@ from pathlib import Path
 import asdf
 import numpy as np
 import pytest
+from astropy.io import fits
 from stpipe.config_parser import load_config_file
 from tweakreg.pars import generate
 
 from helpers import environment, run, strun
 from tweakreg import TweakRegStep, steppars
 from tweakreg.errors import ParameterFileError
-from tweakreg.parameters import make_config
+from tweakreg.observatory import hst
+from tweakreg.parameters import find_for, make_config
 from tweakreg.spec import DEFAULTS
 
 TABLE = generate.read_table()
@@ -100,10 +102,39 @@ def test_selection_for_every_filter_and_pupil(monkeypatch, instrument, exp_type)
     assert chosen - {None} == set(rows.values())
 
 
+HST = [row for row in TABLE if generate.telescope(row["instrument"]) == "HST"]
+
+
+@pytest.mark.parametrize("row", HST, ids=generate.filename)
+def test_selection_for_hst_detectors(tmp_path, row):
+    """By the headers that the detectors' exposures have: WFPC2's say no detector, NICMOS's the camera."""
+    primary = fits.PrimaryHDU()
+    primary.header["TELESCOP"], primary.header["INSTRUME"] = "HST", row["instrument"].upper()
+    if row["instrument"] == "nicmos":
+        primary.header["CAMERA"] = int(row["detector"][-1])
+    elif row["detector"] != "N/A":
+        primary.header["DETECTOR"] = str(row["detector"])
+    primary.writeto(tmp_path / "jsim01q_flt.fits")
+    found = steppars.select(hst.selection(tmp_path / "jsim01q_flt.fits"), FOLDER)
+    assert found is not None
+    assert found.name == generate.filename(row)
+
+
 def test_other_modes_and_instruments_have_no_file():
+    assert steppars.select({"meta.instrument.name": "ACS", "meta.instrument.detector": "OTHER"}, FOLDER) is None
+    assert steppars.select({"meta.instrument.name": "COS", "meta.instrument.detector": "NUV"}, FOLDER) is None
     assert steppars.select(header(exp_type="NRC_TSIMAGE"), FOLDER) is None
     assert steppars.select(header("NIRSPEC", "NRS_IMAGE"), FOLDER) is None
     assert steppars.select({}, FOLDER) is None
+
+
+def test_parameters_of_an_image_are_those_of_its_own_observatory(monkeypatch):
+    asked = []
+    monkeypatch.setattr(steppars, "parameter_file", lambda header: asked.append(steppars.observatory_of(header)))
+    for telescope in ("HST", "ROMAN"):
+        selection = {"meta.telescope": telescope, "meta.instrument.name": "TEST"}
+        find_for(make_config(DEFAULTS), {"sigma": (3.0, "default")}, selection)
+    assert asked == ["hst", "roman"]
 
 
 # --- who decides --------------------------------------------------------------------------------------------

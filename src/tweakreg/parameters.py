@@ -344,7 +344,13 @@ def find_for(config: Config, origins: Values, selection: Values) -> FindConfig:
 
 
 #: Metadata by which the parameters of finding sources differ.
-_CHOOSING = ("meta.instrument.", "meta.exposure.type", "meta.observation.date", "meta.observation.time")
+_CHOOSING = (
+    "meta.telescope",
+    "meta.instrument.",
+    "meta.exposure.type",
+    "meta.observation.date",
+    "meta.observation.time",
+)
 
 
 @cache

@@ -233,7 +233,7 @@ class HstImage:
 
     @property
     def selection(self) -> dict[str, Any]:
-        """Instrument, detector and filter."""
+        """Instrument, detector (of NICMOS the camera) and filter."""
         return _selection(self._model.primary)
 
     @property
@@ -562,9 +562,11 @@ def selection(path: Path) -> dict[str, Any]:
 def _selection(primary: Any) -> dict[str, Any]:
     filters = [str(primary.get(name) or "") for name in ("FILTER", "FILTER1", "FILTER2", "FILTNAM1")]
     named = [name for name in filters if name and "CLEAR" not in name.upper()]
+    camera = f"NIC{primary['CAMERA']}" if primary.get("INSTRUME") == "NICMOS" and "CAMERA" in primary else ""
     return {
+        "meta.telescope": "HST",
         "meta.instrument.name": str(primary.get("INSTRUME") or "").strip(),
-        "meta.instrument.detector": str(primary.get("DETECTOR") or "").strip() or "N/A",
+        "meta.instrument.detector": str(primary.get("DETECTOR") or camera).strip() or "N/A",
         "meta.instrument.filter": (named or ["N/A"])[0],
         "meta.observation.date": str(primary.get("DATE-OBS") or ""),
         "meta.observation.time": str(primary.get("TIME-OBS") or ""),

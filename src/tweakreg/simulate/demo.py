@@ -12,12 +12,25 @@ import asdf
 import numpy as np
 
 from tweakreg.errors import InputError, OutputError
-from tweakreg.simulate.models import write_scene
-from tweakreg.simulate.scene import make_scene
+from tweakreg.observatory.missions import images_of, open_model
+from tweakreg.observatory.names import bare_name
+from tweakreg.simulate.hst import write_hst_scene
+from tweakreg.simulate.models import write_roman_scene, write_scene
+from tweakreg.simulate.picture import exposures
+from tweakreg.simulate.scene import Scene, make_scene
 from tweakreg.simulate.score import Score, score
 
+#: What the detectors of missions are like, but for JWST's, which are the default; stars in pixels.
+_LIKE: dict[str, dict[str, Any]] = {
+    "jwst": {},
+    "roman": {"pixel_scale": 0.11, "fwhm": 1.3, "aberration": True},
+    "hst": {"pixel_scale": 0.05, "fwhm": 2.0},
+}
 
-def run_demo(directory: Path, size: int, n_exposures: int, seed: int, plot: Path | None) -> int:
+
+def run_demo(
+    directory: Path, size: int, n_exposures: int, seed: int, plot: Path | None, *, mission: str = "jwst"
+) -> int:
     """Run the demo and print a table.
 
     Parameters
@@ -30,6 +43,8 @@ def run_demo(directory: Path, size: int, n_exposures: int, seed: int, plot: Path
         Number of exposures, and seed of the random numbers.
     plot : Path or None
         Where to draw the errors.
+    mission : str
+        'jwst', 'roman' or 'hst'.
 
     Returns
     -------
@@ -51,10 +66,11 @@ def run_demo(directory: Path, size: int, n_exposures: int, seed: int, plot: Path
         raise InputError("--exposures, --seed", "the demo needs at least 2 exposures and a seed that is not negative")
     if plot is not None and plot.suffix.lower() not in {".png", ".pdf", ".svg"}:
         raise InputError(plot, "the picture can be .png, .pdf or .svg")
-    scene = make_scene(size=size, n_exposures=n_exposures, n_visits=2, detectors=("NRCA1", "NRCA2"), seed=seed)
+    like: dict[str, Any] = {"n_exposures": n_exposures, "n_visits": 2, "detectors": ("NRCA1", "NRCA2"), "seed": seed}
+    scene = make_scene(size=size, **like, **_LIKE[mission])
     print(f"Simulating {len(scene.exposures)} images of {size} × {size} pixels in {directory} ...", flush=True)
-    association = write_scene(scene, directory)
-    command = ["strun", "tweakreg.TweakRegStep", association.name, "--abs_refcat=refcat.ecsv"]
+    inputs = _write(scene, directory, mission)
+    command = ["strun", "tweakreg.TweakRegStep", *inputs, "--abs_refcat=refcat.ecsv"]
     print("$ " + shlex.join(command), flush=True)
     command[0] = str(Path(sys.executable).with_name("strun"))
     with (directory / "strun.log").open("w", encoding="utf-8") as log:
@@ -69,23 +85,39 @@ def run_demo(directory: Path, size: int, n_exposures: int, seed: int, plot: Path
     return 0
 
 
+def _write(scene: Scene, directory: Path, mission: str) -> list[str]:
+    """Write the exposures; gives what strun is told of them."""
+    if mission == "hst":
+        write_hst_scene(scene, directory)
+        return ["*_flc.fits", "--output_dir=aligned"]
+    if mission == "roman":
+        write_roman_scene(scene, directory)
+        return ["*_cal.asdf"]
+    return [write_scene(scene, directory).name]
+
+
 def compare(directory: Path, size: int) -> tuple[Score, Score, list[str]]:
     """Scores before and after, and the status of each exposure in a demo's folder."""
     with asdf.open(directory / "truth.asdf") as file:
-        truth = dict(file["truth"])
-        before, after, statuses = {}, {}, []
-        for name in truth:
-            before[name] = _wcs(directory / name)[0]
-            after[name], status = _wcs(directory / name.replace("_cal.fits", "_tweakreg.fits"))
-            statuses.append(status)
-        return score(before, truth, size), score(after, truth, size), statuses
+        truth = {bare_name(name): wcs for name, wcs in file["truth"].items()}
+        before, after = map(_found, exposures(directory))
+        scores = [score({name: each[name][0] for name in truth}, truth, size) for each in (before, after)]
+        return scores[0], scores[1], [after[name][1] for name in truth]
 
 
-def _wcs(path: Path) -> tuple[Any, str]:
-    from stdatamodels.jwst import datamodels
+def _found(paths: list[Path]) -> dict[str, tuple[Any, str]]:
+    """WCS and status of each image in the files, by the name that it had before."""
+    found = {}
+    for path in paths:
+        with open_model(path) as model:
+            for image in images_of(model, path):
+                status = image.state().status
 
-    with datamodels.open(path) as model:
-        return model.meta.wcs, str(model.meta.cal_step.tweakreg)
+                def wcs(x: Any, y: Any, with_bounding_box: bool = False, image: Any = image) -> Any:
+                    return image.sky(x, y)
+
+                found[image.name.replace("_tweakreg", "_cal")] = wcs, status
+    return found
 
 
 def print_comparison(directory: Path, size: int) -> None:

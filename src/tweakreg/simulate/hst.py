@@ -7,6 +7,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import asdf
 import numpy as np
 
 from tweakreg.files import staging
@@ -85,13 +86,17 @@ def _chip(scene: Scene, exposure: SimulatedExposure, number: int, *, pixels: boo
 
 
 def write_hst_scene(scene: Scene, directory: Path) -> list[Path]:
-    """Write the exposures as ``_flc.fits`` files, and ``refcat.ecsv``; gives the exposures."""
-    names = []
+    """Write the exposures as ``_flc.fits`` files, ``refcat.ecsv`` and ``truth.asdf``; gives the exposures."""
+    names: list[str] = []
+    truth: dict[str, Any] = {}
     with staging(directory) as temporary:
         ordered = sorted(scene.exposures, key=lambda each: each.number)
         for _, chips in groupby(ordered, key=lambda each: each.number):
-            hdus = make_hdus(scene, list(chips))
+            members = list(chips)
+            hdus = make_hdus(scene, members)
             names.append(hdus[0].header["FILENAME"])
+            truth |= {f"{rootname(chip)}_flc_sci{version}": chip.truth for version, chip in enumerate(members, start=1)}
             hdus.writeto(temporary / names[-1])
         scene.reference_catalog().write(temporary / "refcat.ecsv", format="ascii.ecsv")
+        asdf.AsdfFile({"truth": truth}).write_to(temporary / "truth.asdf")
     return [directory / name for name in names]

@@ -133,6 +133,19 @@ def make_roman_model(scene: Scene, exposure: SimulatedExposure, *, pixels: bool 
     return model
 
 
+def write_roman_scene(scene: Scene, directory: Path) -> list[Path]:
+    """Write the exposures of `make_roman_model`, ``refcat.ecsv`` and ``truth.asdf``; gives the exposures."""
+    truth = {}
+    with staging(directory) as temporary:
+        for exposure in scene.exposures:
+            model = make_roman_model(scene, exposure)
+            model.save(temporary / model.meta.filename)
+            truth[str(model.meta.filename)] = exposure.truth
+        scene.reference_catalog().write(temporary / "refcat.ecsv", format="ascii.ecsv")
+        asdf.AsdfFile({"truth": truth}).write_to(temporary / "truth.asdf")
+    return [directory / name for name in truth]
+
+
 def make_models(scene: Scene, *, pixels: bool = True) -> Iterator[Any]:
     """All exposures, one after another."""
     for exposure in scene.exposures:

@@ -8,8 +8,20 @@ from typing import Any
 import numpy as np
 from astropy.table import Table
 
+from tweakreg.observatory.missions import images_of, open_model
 from tweakreg.plane import Floats, TangentPlane
-from tweakreg.wcs.footprint import sky
+
+
+def exposures(directory: Path) -> tuple[list[Path], list[Path]]:
+    """Files before and after in the folder of a demo."""
+    before = sorted(path for pattern in ("*_cal.*", "*_flc.fits") for path in directory.glob(pattern))
+    after = [
+        directory / "aligned" / path.name
+        if "_flc" in path.name
+        else path.with_stem(path.stem.replace("_cal", "_tweakreg"))
+        for path in before
+    ]
+    return before, after
 
 
 def draw_before_after(figure: Any, directory: Path, size: int, width: float = 3.0) -> None:
@@ -27,11 +39,9 @@ def draw_before_after(figure: Any, directory: Path, size: int, width: float = 3.
         Of the field, arcsec.
     """
     stars = Table.read(directory / "refcat.ecsv")
-    names = sorted(path.name for path in directory.glob("*_cal.fits"))
     centre = _busiest(stars, width)
     axes = figure.subplots(1, 2, sharex=True, sharey=True)
-    for axis, suffix, title in zip(axes, ("cal", "tweakreg"), ("before", "after"), strict=True):
-        paths = [directory / name.replace("_cal", f"_{suffix}") for name in names]
+    for axis, paths, title in zip(axes, exposures(directory), ("before", "after"), strict=True):
         image = _stack(paths, centre, width)
         half = width / 2
         axis.imshow(np.arcsinh(image / 200.0), origin="lower", extent=(-half, half, -half, half), cmap="magma")
@@ -54,17 +64,16 @@ def _busiest(stars: Table, width: float) -> TangentPlane:
 
 def _stack(paths: list[Path], plane: TangentPlane, width: float, n: int = 120) -> Floats:
     """Mean of all pixels that the WCS put into each cell of the field."""
-    from stdatamodels.jwst import datamodels
-
     total, count = np.zeros((n, n)), np.zeros((n, n))
     edges = np.linspace(-width / 2, width / 2, n + 1)
     for path in paths:
-        with datamodels.open(path) as model:
-            data = np.asarray(model.data)
-            y, x = np.indices(data.shape)
-            xy = plane.project(*sky(model.meta.wcs, x.ravel().astype(float), y.ravel().astype(float)))
-            value = data.ravel()
-            good = np.isfinite(value) & (np.asarray(model.dq).ravel() == 0)
-            for array, weight in ((total, value[good] - np.median(value[good])), (count, None)):
-                array += np.histogram2d(xy[good, 1], xy[good, 0], bins=(edges, edges), weights=weight)[0]
+        with open_model(path) as model:
+            for image in images_of(model, path):
+                pixels = image.pixels(dqbits="0")
+                y, x = np.indices(pixels.data.shape)
+                xy = plane.project(*image.sky(x.ravel().astype(float), y.ravel().astype(float)))
+                value = pixels.data.ravel()
+                good = np.isfinite(value) & ~pixels.mask.ravel()
+                for array, weight in ((total, value[good] - np.median(value[good])), (count, None)):
+                    array += np.histogram2d(xy[good, 1], xy[good, 0], bins=(edges, edges), weights=weight)[0]
     return np.asarray(total / np.maximum(count, 1.0))
