@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import KDTree
 
@@ -168,14 +169,15 @@ class _Search:
         return float(excess / max(peak.n_pairs - peak.expected, 1e-9))
 
 
-def _pooled(counts: Floats) -> tuple[Floats, int]:
+def _pooled(counts: Floats) -> tuple[NDArray[np.uint16], int]:
     """The highest of each block of bins, so that a peak keeps its height, and how many bins they span.
 
     The number of bins is odd; blocks and their number are, too, so that the middle stays where it is.
     """
     block = -(-len(counts) // _MOST_BINS) | 1
     n = -(-len(counts) // block) | 1
-    padded = np.pad(counts, (n * block - len(counts)) // 2).astype(np.float32)
+    # Of each image a result keeps them: a run of hundreds is not to grow by more than it must.
+    padded = np.pad(np.minimum(counts, np.iinfo(np.uint16).max), (n * block - len(counts)) // 2).astype(np.uint16)
     return np.asarray(padded.reshape(n, block, n, block).max(axis=(1, 3))), n * block
 
 

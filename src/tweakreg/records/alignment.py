@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tweakreg.plane import Bools, Floats, Ints, TangentPlane
 from tweakreg.records.catalogs import ReferenceCatalog, Sources
@@ -29,7 +30,7 @@ class OffsetPeak:
         Of these, by chance.
     rival_share : float
         Excess of pairs of the best other offset, divided by the peak's.
-    counts : (B, B) float array
+    counts : (B, B) uint16 array
         Most pairs in a box as large as the peak, by offset to the east and north: for plots.
     start : (2,) float array
         The offset in the middle of `counts`, arcsec.
@@ -42,7 +43,7 @@ class OffsetPeak:
     n_pairs: int
     expected: float
     rival_share: float
-    counts: Floats
+    counts: NDArray[np.uint16]
     start: Floats
     extent: float
 
