@@ -161,8 +161,8 @@ def exposures(folder: Path) -> dict[str, bytes]:
 
 def read_exposure(folder: Path, name: str) -> object:
     """Open it, and read what an alignment would change."""
-    with opened(folder / name) as image:
-        return image.state()
+    with opened(folder / name) as images:
+        return [image.state() for image in images]
 
 
 class Served(BaseHTTPRequestHandler):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from tweakreg.plane import TangentPlane, separation
 from tweakreg.records import Affine
 from tweakreg.simulate import make_scene, score
 from tweakreg.simulate.hst import make_hdus, write_hst_scene
+from tweakreg.wcs.fits import FitsWcs
 
 #: Of the star finder, for the stars of these scenes.
 FIND = {"starfinder": "dao", "kernel_fwhm": 2.0, "roundlo": -1.0, "roundhi": 1.0, "sharplo": 0.2, "sharphi": 1.0}
@@ -299,3 +301,59 @@ def test_which_mission(files, tmp_path):
     assert mission_of(files[0]).NAME == "hst"
     assert mission_of(tmp_path / "nothing.fits").NAME == "jwst"
     assert TweakRegStep._get_crds_parameters(str(files[0]))[0]["meta.instrument.name"] == "ACS"
+
+
+# --- real headers and distortion, simulated pixels -----------------------------------------------------------------
+
+
+def errors_on(folder, names, *, relative):
+    """Rms of each exposure against the truth, mas; relative to a linear transformation that all have in common."""
+    truth = {each["file"]: each for each in json.loads((folder.truth / "truth.json").read_text())["exposures"]}
+    wanted, found, owner = [], [], []
+    for name in names:
+        with fits.open(folder.results / name) as hdus:
+            for chip in truth[name]["chips"]:
+                grid = {key: np.array(value) for key, value in chip["grid"].items()}
+                wcs = FitsWcs(hdus["SCI", chip["extver"]].header, hdus)
+                wanted.append(np.stack([grid["ra"], grid["dec"]]))
+                found.append(np.stack(wcs(grid["x"], grid["y"])))
+                owner += [name] * len(grid["x"])
+    true, now = np.hstack(wanted), np.hstack(found)
+    plane = TangentPlane.around(*true)
+    places = plane.project(*true)
+    away = 1e3 * (plane.project(*now) - places)
+    if relative:
+        design = np.column_stack([np.ones(len(places)), places])
+        away -= design @ np.linalg.lstsq(design, away, rcond=None)[0]
+    return {name: float(np.sqrt(np.mean(np.sum(away[np.array(owner) == name] ** 2, axis=1)))) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "catalog", "parameters", "limit"),
+    [
+        ("jtwr*_flc.fits", "", {}, 2.2),
+        ("jtwr*_flc.fits", "", {"fitgeometry": "general"}, 1.3),
+        ("jtwr*_flc.fits", "field1_gaia.ecsv", {"fitgeometry": "general", "abs_fitgeometry": "general"}, 0.7),
+        ("iswr*_fl?.fits", "field2_gaia.ecsv", {"abs_fitgeometry": "general"}, 2.8),
+    ],
+)
+def test_fields_with_real_headers(real_data, tmp_path, pattern, catalog, parameters, limit):
+    """With the packaged parameters of each instrument, and what is said besides."""
+    folder = real_data / "hst_flc"
+    paths = sorted(folder.glob(pattern))
+    given = {**parameters, **({"abs_refcat": str(folder / catalog)} if catalog else {})}
+    library = run(paths, save_results=True, output_dir=str(tmp_path), **given)
+    assert set(look(library, lambda model: model.primary["TWEAKREG"])) == {"COMPLETE"}
+    places = SimpleNamespace(truth=folder / "truth", results=tmp_path)
+    errors = errors_on(places, [path.name for path in paths], relative=not catalog)
+    print(errors)
+    assert max(errors.values()) <= limit
+
+
+@pytest.mark.parametrize("folder", ["hst_headers/astropy", "hst_headers/drizzlepac_hap"])
+def test_headers_of_the_archive_are_read(real_data, folder):
+    for path in sorted((real_data / folder).glob("*_fl?.fits")):
+        images = images_of(open_model(path), path)
+        assert [image.unfit for image in images] == [None] * len(images)
+        assert {image.subgroup for image in images} == {""}
+        assert all(image.wcs_name.startswith("IDC_") for image in images)
