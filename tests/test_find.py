@@ -141,7 +141,7 @@ def test_column_names(tmp_path, header):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a b\n1 2\n", "needs a column x or xcentroid or x_centroid; it has a, b"),
+        ("a b\n1 2\n", "needs a column x or x_psf or xcentroid or x_centroid; it has a, b"),
         ("X_IMAGE Y_IMAGE\n1 2\n", "xcol = X_IMAGE, ycol = Y_IMAGE, and pixel_origin = 1"),
         ("1.5 2.5\n", "xcol = 1, ycol = 2, and pixel_origin = 1"),
         ("RA DEC\n1 2\n", "set xyunits = degrees"),

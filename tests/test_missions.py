@@ -115,7 +115,7 @@ class SketchModel:
 
 def sketch():
     return SimpleNamespace(
-        NAME="sketch", ENDINGS=(".npy",), is_file=lambda path: path.suffix == ".npy",
+        NAME="sketch", ENDINGS=(".npy",), OWN_LIBRARY=False, is_file=lambda path: path.suffix == ".npy",
         is_model=lambda model: isinstance(model, SketchModel), images=lambda model, path: [SketchImage(model)],
         group_of=lambda model: model.meta.filename, exptype=lambda model: "science",
         prepare=lambda model, filename: None, join=lambda model, member, association: None,

@@ -312,10 +312,13 @@ class Mission(Protocol):
         As CRDS has it.
     ENDINGS : tuple of str
         Of the files that its exposures can be saved in; the first is the usual one.
+    OWN_LIBRARY : bool
+        Whether the next steps of its pipeline take a library of its own class alone.
     """
 
     NAME: str
     ENDINGS: tuple[str, ...]
+    OWN_LIBRARY: bool
 
     def is_file(self, path: Path) -> bool:
         """Whether a file is one of its exposures, by its content; no pixel is read. Files that are no files are not."""

@@ -31,6 +31,7 @@ log = logger(__name__)
 
 NAME = "hst"
 ENDINGS: tuple[str, ...] = (".fits",)
+OWN_LIBRARY = False
 
 #: Bits of DQ that do no harm: hot and warm pixels, which are found as artefacts, saturation, and cosmic rays that the
 #: up-the-ramp fit has taken out.

@@ -19,6 +19,7 @@ from tweakreg.wcs.sip import approximate, is_sip_keyword
 
 NAME = "jwst"
 ENDINGS: tuple[str, ...] = (".fits", ".asdf")
+OWN_LIBRARY = False
 
 _GROUP_KEYWORDS = (
     "program_number",

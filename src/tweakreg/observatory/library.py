@@ -13,7 +13,6 @@ from stpipe.library import AbstractModelLibrary
 
 from tweakreg.errors import InputError
 from tweakreg.files import at_home, exists
-from tweakreg.observatory import roman
 from tweakreg.observatory.association import (
     SCIENCE,
     association_of_files,
@@ -22,7 +21,7 @@ from tweakreg.observatory.association import (
 )
 from tweakreg.observatory.exposure import Mission
 from tweakreg.observatory.inputs import items_of
-from tweakreg.observatory.missions import group_of_file, mission_of, open_model
+from tweakreg.observatory.missions import MISSIONS, group_of_file, mission_of, open_model
 from tweakreg.observatory.names import ending_of
 from tweakreg.process import quick_collection
 
@@ -288,7 +287,7 @@ def as_given(library: ModelLibrary, inputs: tuple[Any, ...]) -> AbstractModelLib
     given = inputs[0] if len(inputs) == 1 else None
     if not isinstance(given, AbstractModelLibrary) or isinstance(given, ModelLibrary):
         return library
-    if given.crds_observatory != roman.NAME:
+    if not any(mission.OWN_LIBRARY for mission in MISSIONS if given.crds_observatory == mission.NAME):
         return library
     alike: AbstractModelLibrary = type(given)([library._loaded_models[index] for index in range(len(library))])
     if library.association is not None:

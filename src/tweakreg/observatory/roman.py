@@ -18,6 +18,7 @@ from tweakreg.records import FitQuality, SipConfig, Status
 
 NAME = "roman"
 ENDINGS: tuple[str, ...] = (".asdf",)
+OWN_LIBRARY = True
 
 #: Bytes at the start of a file among which its kind stands: before it come only the versions of what wrote it.
 _START = 16384
