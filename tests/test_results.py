@@ -313,7 +313,7 @@ def test_no_table_tells_of_exposures_that_could_not_be_saved(scene_files, tmp_pa
     from tweakreg.errors import OutputError
     from tweakreg.observatory import output
 
-    def full(*_):
+    def full(*_, **__):
         raise OutputError("the disk is full")
 
     monkeypatch.setattr(output, "save_library", full)
