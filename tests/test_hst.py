@@ -174,6 +174,26 @@ def test_on_disk_and_in_memory_give_the_same(files, tmp_path):
         assert one["CRVAL1"] == other["CRVAL1"]
 
 
+def test_open_files_are_saved_as_files_are(files, aligned, tmp_path):
+    """An HDUList that is no file any more has the same headers and pixels in the end."""
+    hdulists = []
+    for path in files:
+        with fits.open(path, memmap=False) as hdus:
+            hdulists.append(fits.HDUList([hdu.copy() for hdu in hdus]))
+            hdulists[-1]["SCI", 1].header["EQUINOX"] = 2000.0
+    refcat = str(files[0].with_name("refcat.ecsv"))
+    run(hdulists, abs_refcat=refcat, save_results=True, output_dir=str(tmp_path), **FIND)
+    for path in files:
+        for version in (1, 2):
+            one, other = (fits.getheader(folder / path.name, "SCI", version) for folder in (aligned[0], tmp_path))
+            for name in ("CRVAL1", "CRVAL2", "CD1_1", "CD1_2", "CD2_1", "CD2_2"):
+                assert one[name] == pytest.approx(other[name], rel=1e-11)
+            assert "EQUINOX" not in other
+            pixels = [fits.getdata(folder / path.name, "SCI", version) for folder in (aligned[0], tmp_path)]
+            assert np.array_equal(*pixels, equal_nan=True)
+    assert "EQUINOX" in hdulists[0]["SCI", 1].header  # what was given is as it was
+
+
 @pytest.mark.parametrize("how", ["pattern", "comma", "at", "table", "hdulist", "models"])
 def test_ways_to_name_exposures(files, how, tmp_path):
     folder = files[0].parent

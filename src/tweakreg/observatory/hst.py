@@ -119,7 +119,8 @@ class HstModel:
             rewrite_headers(self.path, target, self.headers)
         else:
             for hdu, header in zip(self._hdus, self.headers, strict=True):
-                hdu.header.update(header)
+                if hdu.header.tostring() != header.tostring():
+                    hdu.header = header.copy()
             self._hdus.writeto(target)
         return str(target)
 
