@@ -171,7 +171,7 @@ def test_columns_of_catalogs(two, tmp_path, columns):
 def test_a_column_that_is_missing(two, tmp_path, columns):
     missing = "x" if columns[0] == "a" else "y"
     models = with_catalog(two, tmp_path / "own.ecsv", columns)
-    with pytest.raises(CatalogError, match=f"needs a column {missing} or {missing}centroid or {missing}_centroid"):
+    with pytest.raises(CatalogError, match=f"needs a column {missing} or {missing}_psf"):
         TweakRegStep.call(models, configure_log=False, use_custom_catalogs=True)
 
 
