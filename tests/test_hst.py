@@ -18,7 +18,7 @@ from tweakreg.observatory.hst import HstModel, open_model
 from tweakreg.observatory.inputs import items_of
 from tweakreg.observatory.missions import images_of, mission_of
 from tweakreg.plane import TangentPlane, separation
-from tweakreg.records import Affine
+from tweakreg.records import Affine, SourceCatalog
 from tweakreg.simulate import make_scene, score
 from tweakreg.simulate.hst import make_hdus, write_hst_scene
 from tweakreg.wcs.fits import FitsWcs
@@ -368,6 +368,23 @@ def test_fields_with_real_headers(real_data, tmp_path, pattern, catalog, paramet
     errors = errors_on(places, [path.name for path in paths], relative=not catalog)
     print(errors)
     assert max(errors.values()) <= limit
+
+
+def test_what_the_user_says_holds_for_every_image(files, monkeypatch):
+    """Also where the parameter file of the first exposure says the same as the user."""
+    import tweakreg.pipeline.measure as measuring
+
+    used = []
+    monkeypatch.setattr(
+        measuring, "find_sources", lambda pixels, find, name: used.append(find.kernel_fwhm) or SourceCatalog.empty(name)
+    )
+    for value in (3.5, 2.25):
+        step = TweakRegStep(kernel_fwhm=value)
+        step.run([str(path) for path in files])
+        TweakRegStep.call([str(path) for path in files], kernel_fwhm=value)
+        assert {each.parameters["kernel_fwhm"][1] for each in [step._origins()]} == {"command line or keyword"}
+        assert set(used) == {value}
+        used.clear()
 
 
 @pytest.mark.parametrize("folder", ["hst_headers/astropy", "hst_headers/drizzlepac_hap"])

@@ -270,7 +270,9 @@ class TweakRegStep(Step):
         if not isinstance(input, (str, bytes, type(None))) or kwargs.get("input_dir"):
             # Also because stpipe asks whether it is true, which an array does not say.
             input = cls._get_crds_parameters(input, str(kwargs.get("input_dir") or ""))[0] or None
-        return super().build_config(input, **kwargs)  # type: ignore[no-any-return]
+        config, path = super().build_config(input, **kwargs)
+        config.given = frozenset(kwargs)
+        return config, path
 
     @classmethod
     def _get_crds_parameters(cls, dataset: Any, input_dir: str = "") -> tuple[dict[str, Any], str]:

@@ -48,9 +48,12 @@ def origins_of(config: ConfigObj, config_file: str | None) -> dict[str, str]:
     reference_values = dict(reference_values)
     normalise(file_values)
     normalise(reference_values)
+    given = getattr(config, "given", frozenset()) | _command_line(config).keys()
     origins = {}
     for name, value in config.items():
-        if name in file_values and str(file_values[name]) == str(value):
+        if name in given:  # also where a file says the same
+            origins[name] = "command line or keyword"
+        elif name in file_values and str(file_values[name]) == str(value):
             origins[name] = f"parameter file {config_file}"
         elif name in reference_values and str(reference_values[name]) == str(value):
             origins[name] = f"reference file {Path(reference).name}"
