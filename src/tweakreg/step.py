@@ -185,11 +185,10 @@ class TweakRegStep(Step):
 
     def _outputs(self, library: Any) -> list[Path]:
         """Where the exposures go."""
-        from tweakreg.observatory.output import plan_in_place, plan_outputs
+        from tweakreg.observatory.output import plan_outputs
 
-        if self.in_place:
-            return plan_in_place(library)
-        return plan_outputs(library, self._directory, self._suffix, self.output_file, self._ending)
+        place = self._directory, self._suffix, self.output_file, self._ending
+        return plan_outputs(library, *place, in_place=self.in_place)
 
     def save_model(self, model: Any, *args: Any, **kwargs: Any) -> Any:
         """Save a library in one go: all of its results, or none."""

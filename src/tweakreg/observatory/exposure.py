@@ -125,6 +125,27 @@ class ExposureImage:
             problem=problem, refused_as=outcome,
         )  # fmt: skip
 
+    @classmethod
+    def of(cls, image: OnSky, catalog: SourceCatalog, group: str, **others: Any) -> ExposureImage:
+        """What is kept of an image, and of its sources where its WCS puts them.
+
+        Parameters
+        ----------
+        image : OnSky
+            The image.
+        catalog : SourceCatalog
+            Its sources.
+        group : str
+            To which it belongs.
+        **others : object
+            What missions know in ways of their own: pixel_scale, epoch, and whatever has a default.
+        """
+        ra, dec = image.sky(catalog.x, catalog.y)
+        return cls(
+            name=image.name, group=group, detector=image.detector, x=catalog.x, y=catalog.y, ra=ra, dec=dec,
+            flux=catalog.flux, weight=catalog.weight, footprint=image.footprint(), **others,
+        )  # fmt: skip
+
     @property
     def key(self) -> str:
         """Of its correction among those of an alignment."""
@@ -191,7 +212,29 @@ class ExposureState:
     result: dict[str, Any]
 
 
-class OpenImage(Protocol):
+class OnSky(Protocol):
+    """What of an `OpenImage` is needed to say where its sources are.
+
+    Attributes
+    ----------
+    name : str
+        Of the image.
+    """
+
+    name: str
+
+    @property
+    def detector(self) -> str:
+        """Name of the detector."""
+
+    def sky(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
+        """Right ascension and declination of pixels, degrees."""
+
+    def footprint(self) -> tuple[Floats, Floats]:
+        """Vertices along the edges, degrees."""
+
+
+class OpenImage(OnSky, Protocol):
     """An image of an exposure whose file is open.
 
     Attributes
@@ -205,10 +248,6 @@ class OpenImage(Protocol):
     @property
     def wcs(self) -> Any:
         """Of the mission's kind; for others it is something to be kept and given back."""
-
-    @property
-    def detector(self) -> str:
-        """Name of the detector."""
 
     @property
     def filename(self) -> str:
@@ -256,9 +295,6 @@ class OpenImage(Protocol):
 
     def pixels(self, *, errors: bool = False, dqbits: str = "") -> Pixels:
         """Pixels with a mask, and their errors where they are needed; bits of DQ that do no harm, if they are given."""
-
-    def sky(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:
-        """Right ascension and declination of pixels, degrees."""
 
     def to_pixels(self, ra: Floats, dec: Floats) -> tuple[Floats, Floats]:
         """Pixels of sky positions in degrees."""

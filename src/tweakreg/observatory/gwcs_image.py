@@ -156,18 +156,10 @@ class GwcsImage(ABC):
 
     def measured(self, catalog: SourceCatalog, group: str, catalog_name: str | None = None) -> ExposureImage:
         """What the alignment needs of the image and its sources."""
-        ra, dec = self.sky(catalog.x, catalog.y)
-        return ExposureImage(
-            name=self.name,
-            group=group,
-            detector=self.detector,
-            x=catalog.x,
-            y=catalog.y,
-            ra=ra,
-            dec=dec,
-            flux=catalog.flux,
-            weight=catalog.weight,
-            footprint=self.footprint(),
+        return ExposureImage.of(
+            self,
+            catalog,
+            group,
             pixel_scale=pixel_scale(self.wcs, self.bounds),
             epoch=self._epoch(),
             catalog_name=catalog_name,

@@ -294,19 +294,11 @@ class HstImage:
 
     def measured(self, catalog: SourceCatalog, group: str, catalog_name: str | None = None) -> ExposureImage:
         """What the alignment needs of the image and its sources."""
-        ra, dec = self.sky(catalog.x, catalog.y)
         when = self._time()
-        return ExposureImage(
-            name=self.name,
-            group=group,
-            detector=self.detector,
-            x=catalog.x,
-            y=catalog.y,
-            ra=ra,
-            dec=dec,
-            flux=catalog.flux,
-            weight=catalog.weight,
-            footprint=self.footprint(),
+        return ExposureImage.of(
+            self,
+            catalog,
+            group,
             pixel_scale=pixel_scale(self._wcs, self.bounds),
             epoch=np.nan if when is None else float(when.jyear),
             corrected=self.corrected,

@@ -45,7 +45,7 @@ def output_folder(output_dir: str | None, output_file: str | None) -> Path:
     return inside
 
 
-def plan_in_place(library: ModelLibrary) -> list[Path]:
+def _plan_in_place(library: ModelLibrary) -> list[Path]:
     """The exposures' own files, once it is known that they can be replaced.
 
     Parameters
@@ -78,7 +78,13 @@ def plan_in_place(library: ModelLibrary) -> list[Path]:
 
 
 def plan_outputs(
-    library: ModelLibrary, directory: Path, suffix: str, output_file: str | None = None, ending: str = ".fits"
+    library: ModelLibrary,
+    directory: Path,
+    suffix: str,
+    output_file: str | None = None,
+    ending: str = ".fits",
+    *,
+    in_place: bool = False,
 ) -> list[Path]:
     """Where the results of each exposure go, once it is known that they can be written.
 
@@ -94,14 +100,20 @@ def plan_outputs(
         Name to use for a single exposure instead of its own.
     ending : str
         '.fits' or '.asdf'.
+    in_place : bool
+        Whether results replace the exposures: nothing else counts then.
 
     Raises
     ------
+    ParameterError
+        The exposures cannot be replaced.
     OutputError
         Two results would have one name, or a result would replace an input.
     InputError
         The metadata of an exposure have what a FITS header cannot hold.
     """
+    if in_place:
+        return _plan_in_place(library)
     sources = [library.member_path(index) for index in range(len(library))]
     named = [Path(output_file)] if output_file and len(sources) == 1 else sources
     missions = library.missions

@@ -16,7 +16,7 @@ from tweakreg.files import expanded
 from tweakreg.observatory.crds import known_parameters
 from tweakreg.observatory.library import ModelLibrary, open_library
 from tweakreg.observatory.names import bare_name
-from tweakreg.observatory.output import plan_in_place, plan_outputs, run_name, save_library
+from tweakreg.observatory.output import plan_outputs, run_name, save_library
 from tweakreg.parameters import Config, checked, given_catalog, make_config
 from tweakreg.pipeline.align import align_exposures, without_distant
 from tweakreg.pipeline.apply import Recording, apply
@@ -152,11 +152,7 @@ class RunResult:
         written: list[Path] = []
         if not self.run.config.dry_run:
             own = self.run.config.in_place
-            outputs = (
-                plan_in_place(self.library)
-                if own
-                else plan_outputs(self.library, folder, _SUFFIX, None, self.run.config.ending)
-            )
+            outputs = plan_outputs(self.library, folder, _SUFFIX, None, self.run.config.ending, in_place=own)
             written += save_library(self.library, outputs, _SUFFIX, in_place=own)
         return written + save_all(self.run, folder)
 
